@@ -1,0 +1,44 @@
+"""The asset ``blocks``: a region's land-filtered enumeration of blocks."""
+
+import dagster as dg
+
+from assets.partition import partition_of
+from neve.cube.layout import layout_of
+from neve.grid import BlockList
+from neve.land import enumerate_blocks
+from resources.lands import Lands
+from resources.regions import RegionFolder
+
+
+def blocks_asset(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
+    """``blocks`` over the given partitions."""
+
+    @dg.asset(
+        partitions_def=partitions,
+        group_name="inputs",
+        kinds={"naturalearth"},
+        owners=["team:earth-observation"],
+        description="Blocks of the region that touch its area and, unless the region says "
+        "land: false, Natural Earth land or minor islands.",
+    )
+    def blocks(
+        context: dg.AssetExecutionContext, regions: RegionFolder, lands: Lands
+    ) -> dg.MaterializeResult[BlockList]:
+        region, _ = partition_of(context, regions)
+        layout = layout_of(region)
+        land = lands.land() if region.land else None
+        found = enumerate_blocks(layout.grid, layout.block, land, region.area.shape())
+        filtered = land.source if land else "not filtered"
+        rows, cols = layout.blocks_shape()
+        return dg.MaterializeResult(
+            value=BlockList(tuple(found), filtered),
+            metadata={
+                "blocks": len(found),
+                "blocks left out": rows * cols - len(found),
+                "land": filtered,
+                "grid": f"{layout.grid.width} × {layout.grid.height} px in {layout.grid.crs}",
+                "block size": f"{layout.block} px",
+            },
+        )
+
+    return blocks

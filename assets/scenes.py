@@ -1,0 +1,55 @@
+"""The asset ``scenes``: the frozen list of STAC items of a region × month."""
+
+import dagster as dg
+
+from assets.partition import partition_of
+from neve.compositing.quarantine import quarantine
+from neve.errors import AskPerson
+from neve.scenes.choosing import choose
+from neve.scenes.values import SceneList
+from resources.catalogs import Catalogs
+from resources.regions import RegionFolder
+
+SHOWN = 200
+
+
+def scenes_asset(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
+    """``scenes`` over the given partitions."""
+
+    @dg.asset(
+        partitions_def=partitions,
+        group_name="inputs",
+        kinds={"stac"},
+        owners=["team:earth-observation"],
+        description="Sentinel-2 scenes of the month: ordered, deduplicated, checked, with a "
+        "fingerprint. Items that cannot be used are listed with their reason.",
+    )
+    def scenes(
+        context: dg.AssetExecutionContext, regions: RegionFolder, catalogs: Catalogs
+    ) -> dg.MaterializeResult[SceneList]:
+        region, month = partition_of(context, regions)
+        catalog = catalogs.catalog(region)
+        items = catalog.search(region.collection, region.grid().lonlat_bounds(), month)
+        listed = choose(items, region.bands, month, catalog.base)
+        found = quarantine(listed, region.recipe())
+        for _, reason in found.rejected:
+            context.log.warning(f"left out: {reason}")
+        if found.rejected and not found.scenes:
+            raise AskPerson(
+                f"{catalog.name}: none of the {len(found.rejected)} items of {month} can be used; "
+                f"the first: {found.rejected[0][1]}; is this the right collection?"
+            )
+        return dg.MaterializeResult(
+            value=found,
+            metadata={
+                "scenes": len(found.scenes),
+                "solar days": len({scene.day for scene in found.scenes}),
+                "fingerprint": found.fingerprint,
+                "catalogue": catalog.name,
+                "rejected": len(found.rejected),
+                "scene ids": dg.MetadataValue.json([s.id for s in found.scenes][:SHOWN]),
+                "rejections": dg.MetadataValue.json([list(r) for r in found.rejected[:SHOWN]]),
+            },
+        )
+
+    return scenes

@@ -1,0 +1,201 @@
+"""Synthetic scenes as COGs, STAC items for odc-stac and Scene values for neve, and a range server.
+
+Noise is tuned so that deflate behaves as on Sentinel-2 (about 1.3 bytes a pixel at 10 m).
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import numpy as np
+import rasterio
+from pyproj import Transformer
+from rasterio.transform import from_origin
+from scipy.ndimage import gaussian_filter, zoom
+
+from neve.grid import Grid
+from neve.scenes.values import Asset, Scene
+
+BANDS = ("red", "green", "blue")
+SIDE, CRS, LEFT, TOP = 3072, "EPSG:32633", 540_000.0, 5_200_020.0
+# The target's upper left corner, in 10 m pixels: it spans 2 × 2 tiles of 1024², as chunks do.
+CORNER = 620, 560
+EDGE = 1300
+LATENCY = 0.03
+
+
+def target(size: int) -> Grid:
+    """``size``² pixels in EPSG:4326 at 10 m."""
+    lon, lat = Transformer.from_crs(CRS, "EPSG:4326", always_xy=True).transform(
+        LEFT + CORNER[0] * 10, TOP - CORNER[1] * 10
+    )
+    step = 1 / 11132
+    return Grid("EPSG:4326", step, round(lon / step) * step, round(lat / step) * step, size, size)
+
+
+def make(folder: Path, scenes: int) -> None:
+    """Write what is missing; the files of further scenes are links to the first 25."""
+    jobs = [k for k in range(min(scenes, 25)) if not (folder / f"s{k:03}" / "done").exists()]
+    if jobs:
+        print(f"making {len(jobs)} scenes in {folder} …", file=sys.stderr)
+        with ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda k: _scene(folder / f"s{k:03}", k), jobs))
+    for k in range(25, scenes):
+        copy = folder / f"s{k:03}"
+        copy.mkdir(exist_ok=True)
+        for name in (*BANDS, "scl"):
+            if not (copy / f"{name}.tif").exists():
+                os.link(folder / f"s{k % 25:03}" / f"{name}.tif", copy / f"{name}.tif")
+
+
+def _smooth(rng: np.random.Generator, cell: int, side: int) -> np.ndarray:
+    field = gaussian_filter(rng.standard_normal((side // cell + 4,) * 2), 1)
+    return zoom(field / field.std(), cell, order=1)[:side, :side]
+
+
+def _scene(folder: Path, k: int) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    rng = np.random.default_rng(k)
+    side = SIDE // 2
+    clouds = _smooth(rng, 96, side) + 0.5 * _smooth(rng, 12, side)
+    # From clear to overcast, 55 % clouded on average, as over mid-latitudes.
+    cover = (0.05, 0.3, 0.5, 0.75, 0.98)[k % 5] + 0.03
+    cloud = clouds > np.quantile(clouds, 1 - min(cover, 1))
+    shadow = np.roll(cloud, (12, -12), (0, 1)) & ~cloud
+    scl = np.where(_smooth(rng, 24, side) > 0.3, 5, 4).astype("u1")
+    scl[shadow] = 3
+    scl[cloud] = rng.choice([8, 9, 9, 10], cloud.sum()) if k % 3 else 9
+    # Every fifth scene ends within the target: the edge of the swath, ragged between bands.
+    edge = np.add.outer(0.25 * np.arange(SIDE), np.arange(SIDE)) if k % 5 == 2 else None
+    if edge is not None:
+        scl[edge[::2, ::2] > EDGE] = 0
+    _write(folder / "scl.tif", scl, 20)
+    bright = np.repeat(np.repeat(cloud, 2, 0), 2, 1)
+    land = np.random.default_rng(1000)
+    fields = np.rint(8 * _smooth(land, 24, SIDE)) * 60 + 120 * _smooth(land, 4, SIDE)
+    for number, name in enumerate(BANDS):
+        pixels = 1200 + 300 * number + fields + rng.normal(0, 90, (SIDE, SIDE))
+        pixels[bright] += 4000
+        pixels = np.clip(pixels, 1, 20000).astype("u2")
+        if edge is not None:
+            pixels[edge > EDGE + 5 * (number - 1)] = 0
+        _write(folder / f"{name}.tif", pixels, 10)
+    (folder / "done").touch()
+
+
+def _write(path: Path, pixels: np.ndarray, size: int) -> None:
+    profile = {
+        "driver": "COG", "dtype": pixels.dtype, "count": 1, "crs": CRS, "nodata": 0,
+        "height": pixels.shape[0], "width": pixels.shape[1], "compress": "deflate",
+        "predictor": 2, "blocksize": 1024, "transform": from_origin(LEFT, TOP, size, size),
+        "overview_resampling": "average" if size == 10 else "nearest",
+    }  # fmt: skip
+    with rasterio.open(path, "w", **profile) as image:
+        image.write(pixels, 1)
+
+
+def _when(k: int) -> datetime:
+    return datetime(2023, 8, 1, 10, tzinfo=UTC) + timedelta(days=k)
+
+
+def scenes(root: str, count: int) -> list[Scene]:
+    """For neve; ``root``: a folder or a URL."""
+    return [
+        Scene(
+            f"s{k:03}", _when(k), str(_when(k).date()), CRS,
+            {name: Asset(f"{root}/s{k:03}/{name}.tif") for name in (*BANDS, "scl")}, "",
+        )
+        for k in range(count)
+    ]  # fmt: skip
+
+
+def items(root: str, count: int) -> list[dict]:
+    """STAC items (dicts) for odc-stac."""
+    left, bottom, right, top = 15.5, 46.6, 15.95, 47.0
+    ring = [[left, bottom], [right, bottom], [right, top], [left, top], [left, bottom]]
+
+    def asset(k: int, name: str) -> dict:
+        size, side = (20, SIDE // 2) if name == "scl" else (10, SIDE)
+        dtype = "uint8" if name == "scl" else "uint16"
+        return {
+            "href": f"{root}/s{k:03}/{name}.tif",
+            "type": "image/tiff; application=geotiff; profile=cloud-optimized",
+            "roles": ["data"],
+            "proj:shape": [side, side],
+            "proj:transform": [size, 0, LEFT, 0, -size, TOP, 0, 0, 1],
+            "raster:bands": [{"nodata": 0, "data_type": dtype}],
+            "eo:bands": [{"name": name, "common_name": name}],
+        }
+
+    return [
+        {
+            "type": "Feature", "stac_version": "1.0.0", "id": f"s{k:03}", "links": [],
+            "stac_extensions": [
+                "https://stac-extensions.github.io/projection/v1.1.0/schema.json",
+                "https://stac-extensions.github.io/raster/v1.1.0/schema.json",
+                "https://stac-extensions.github.io/eo/v1.1.0/schema.json",
+            ],
+            "geometry": {"type": "Polygon", "coordinates": [ring]},
+            "bbox": [left, bottom, right, top],
+            "properties": {"datetime": _when(k).isoformat(), "proj:epsg": 32633},
+            "assets": {name: asset(k, name) for name in (*BANDS, "scl")},
+        }
+        for k in range(count)
+    ]  # fmt: skip
+
+
+class _Ranges(BaseHTTPRequestHandler):
+    """GET and HEAD with one byte range, ``LATENCY`` seconds after the request."""
+
+    protocol_version = "HTTP/1.1"
+    # Headers and body leave as they are written, without Nagle's wait for an acknowledgement.
+    disable_nagle_algorithm = True
+    folder: Path
+
+    def do_HEAD(self) -> None:
+        self._answer(body=False)
+
+    def do_GET(self) -> None:
+        self._answer(body=True)
+
+    def _answer(self, body: bool) -> None:
+        time.sleep(LATENCY)
+        path = self.folder / self.path.lstrip("/")
+        if not path.is_file():
+            self.send_response(404)
+            self.send_header("Content-Length", "0")
+            self.end_headers()
+            return
+        size, wanted = path.stat().st_size, self.headers.get("Range")
+        start, stop = 0, size
+        if wanted:
+            first, _, last = wanted.removeprefix("bytes=").partition("-")
+            start, stop = int(first), min(int(last or size - 1) + 1, size)
+        self.send_response(206 if wanted else 200)
+        self.send_header("Accept-Ranges", "bytes")
+        self.send_header("Content-Length", str(stop - start))
+        if wanted:
+            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{size}")
+        self.end_headers()
+        if body:
+            with path.open("rb") as file:
+                file.seek(start)
+                self.wfile.write(file.read(stop - start))
+
+    def log_message(self, *args: object) -> None:
+        """Quiet."""
+
+
+def serve(folder: Path) -> None:
+    """Serve until stdin closes; prints the port."""
+    _Ranges.folder = folder
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _Ranges)
+    print(json.dumps(server.server_port), flush=True)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    sys.stdin.read()

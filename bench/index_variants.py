@@ -1,0 +1,228 @@
+"""What ``indices.py`` measures, a variant a process: ``index_variants.py NAME BLOCK OUT REPEATS``.
+
+``BLOCK`` is a .npy of int16 (11 bands, height, width). The first run takes imports, JIT and
+first touches out. The last line on stdout is JSON: CPU and wall seconds of every further run,
+and the peak resident memory of the process less what it had before the first run.
+"""
+
+import json
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from neve.cube import chunks
+from neve.indices import BANDS, Buffers, aliases, evaluate, select
+
+NAMES = tuple(name for name in BANDS.values() if name != "nir09")
+INDICES = select("all", NAMES, "0.9", {"PAR": 1.0})
+# Chunks of the pipelines' arrays, and pixels that spyndex does best with at a time (of 4k–256k).
+CHUNK, PIECE = 600, 65536
+
+
+def make(side: int) -> np.ndarray:
+    """A landscape: smooth mixtures of five covers, with noise, as int16 (bands, side, side)."""
+    covers = np.array(
+        [
+            (200, 250, 500, 300, 900, 2500, 3300, 3600, 3800, 1700, 800),
+            (600, 800, 1100, 1500, 1800, 2000, 2100, 2300, 2500, 3100, 2700),
+            (300, 350, 300, 150, 120, 100, 100, 80, 70, 40, 30),
+            (1200, 1300, 1400, 1600, 1700, 1800, 1900, 2000, 2100, 2300, 2100),
+            (400, 500, 800, 600, 1300, 2700, 3200, 3400, 3600, 2200, 1300),
+        ]
+    )
+    rng = np.random.default_rng(7)
+    coarse = rng.standard_normal((5, side // 40 + 3, side // 40 + 3)).repeat(40, 1).repeat(40, 2)
+    kernel = np.ones(81) / 81
+    for axis in (1, 2):
+        coarse = np.apply_along_axis(np.convolve, axis, coarse, kernel, "valid")
+    shares = np.exp(12 * coarse[:, :side, :side])
+    shares /= shares.sum(0)
+    values = np.einsum("cb,cyx->byx", covers, shares)
+    noise = rng.normal(1, 0.03, (1, side, side)) + rng.normal(0, 0.01, values.shape)
+    return np.clip(values * noise, 1, 16000).astype(np.int16)
+
+
+def fill_floor(block: np.ndarray, out: Path) -> Callable[[], None]:
+    """As many float32 outputs, filled in numba, memory reused."""
+    import numba
+
+    @numba.njit
+    def fill(rows: Any, value: Any) -> None:
+        for k in range(rows.shape[0]):
+            for i in range(rows.shape[1]):
+                rows[k, i] = value
+
+    rows = np.zeros((len(INDICES), block[0].size), np.float32)
+    return lambda: fill(rows, np.float32(1.5))
+
+
+def neve(block: np.ndarray, out: Path) -> Callable[[], None]:
+    """The evaluator with reused buffers: nodata, counts and storage encoding included."""
+    buffers = Buffers()
+    bands = dict(zip(NAMES, block, strict=True))
+    return lambda: evaluate(INDICES, bands, buffers) and None
+
+
+def neve_float32(block: np.ndarray, out: Path) -> Callable[[], None]:
+    """The evaluator with every index as float32."""
+    from dataclasses import replace
+
+    indices = [replace(index, dtype="float32") for index in INDICES]
+    buffers = Buffers()
+    bands = dict(zip(NAMES, block, strict=True))
+    return lambda: evaluate(indices, bands, buffers) and None
+
+
+def _parameters(bands: dict[str, Any]) -> dict[str, Any]:
+    """What spyndex needs: bands by letter, constants, kernels."""
+    import spyndex
+
+    letters = {letter: bands[name] for letter, name in BANDS.items() if name in bands}
+    for index in INDICES:
+        letters |= {n: v for n, v in index.constants if n not in ("epsilon",)}
+    letters["epsilon"] = 1.0
+    for kernel in ("kNN", "kNR", "kNB", "kNL", "kGG", "kGR", "kGB"):
+        a, b = letters[kernel[1]], letters[kernel[2]]
+        letters[kernel] = spyndex.computeKernel("RBF", {"a": a, "b": b, "sigma": 0.5 * (a + b)})
+    return letters
+
+
+def spyndex(block: np.ndarray, out: Path) -> Callable[[], None]:
+    """``computeIndex`` with a list of names, as documented, on float32 reflectance."""
+    import spyndex as library
+
+    names = [index.name for index in INDICES]
+
+    def run() -> None:
+        bands = {
+            n: b.astype(np.float32) / np.float32(1e4) for n, b in zip(NAMES, block, strict=True)
+        }
+        with np.errstate(all="ignore"):
+            library.computeIndex(names, _parameters(bands))
+
+    return run
+
+
+def spyndex_tuned(block: np.ndarray, out: Path) -> Callable[[], None]:
+    """``computeIndex`` on pieces that fit the cache, into memory that is reused."""
+    import spyndex as library
+
+    names = [index.name for index in INDICES]
+    flat = block.reshape(len(block), -1)
+    rows = np.zeros((len(names), flat.shape[1]), np.float32)
+
+    def run() -> None:
+        for start in range(0, flat.shape[1], PIECE):
+            columns = slice(start, start + PIECE)
+            piece = flat[:, columns].astype(np.float32) / np.float32(1e4)
+            with np.errstate(all="ignore"):
+                letters = _parameters(dict(zip(NAMES, piece, strict=True)))
+                rows[:, columns] = library.computeIndex(names, letters)
+
+    return run
+
+
+def pipeline(block: np.ndarray, out: Path) -> Callable[[], None]:
+    """Compute, encode and commit all indices to a local Icechunk repository; aliases once."""
+    return _pipeline(block, out, 1, direct=True)
+
+
+def pipeline_zarr(block: np.ndarray, out: Path) -> Callable[[], None]:
+    """The same with zarr's own assignment and zstd at level 3."""
+    return _pipeline(block, out, 3, direct=False)
+
+
+def _pipeline(block: np.ndarray, out: Path, level: int, direct: bool) -> Callable[[], None]:
+    import icechunk
+    import zarr
+    from zarr.codecs import BloscCodec
+
+    icechunk.set_logs_filter("error")
+    buffers = Buffers()
+    repeats = aliases(INDICES)
+    stored = [index for index in INDICES if index.name not in repeats]
+
+    def run() -> None:
+        shutil.rmtree(out, ignore_errors=True)
+        repository = icechunk.Repository.create(icechunk.local_filesystem_storage(str(out)))
+        session = repository.writable_session("main")
+        group = zarr.open_group(session.store, mode="w")
+        arrays = {
+            index.name: group.create_array(
+                index.name,
+                shape=(1, *block.shape[1:]),
+                chunks=(1, CHUNK, CHUNK),
+                dtype=index.dtype,
+                fill_value=-32768 if index.dtype == "int16" else np.nan,
+                compressors=BloscCodec(cname="zstd", clevel=level, shuffle="bitshuffle"),
+            )
+            for index in stored
+        }
+        for y in range(0, block.shape[1], CHUNK):
+            for x in range(0, block.shape[2], CHUNK):
+                window = slice(y, y + CHUNK), slice(x, x + CHUNK)
+                bands = {n: band[window] for n, band in zip(NAMES, block, strict=True)}
+                values = evaluate(stored, bands, buffers).values
+                if direct:
+                    chunks.write([(arrays[n], (0, y, x), v[None]) for n, v in values.items()])
+                    continue
+                for name, array in arrays.items():
+                    array[0, *window] = values[name]
+        session.commit("indices")
+
+    return run
+
+
+def spyndex_to_zarr(block: np.ndarray, out: Path) -> Callable[[], None]:
+    """``computeIndex`` in xarray, then ``to_zarr`` as it comes."""
+    import spyndex as library
+    import xarray as xr
+
+    names = [index.name for index in INDICES]
+
+    def run() -> None:
+        shutil.rmtree(out, ignore_errors=True)
+        bands = {
+            n: xr.DataArray(b.astype(np.float32) / np.float32(1e4), dims=("y", "x"))
+            for n, b in zip(NAMES, block, strict=True)
+        }
+        with np.errstate(all="ignore"):
+            values = library.computeIndex(names, _parameters(bands))
+        values.to_dataset("index").to_zarr(out, consolidated=False)
+
+    return run
+
+
+def _memory(field: str) -> int:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(int(line.split()[1]) * 1024 for line in lines if line.startswith(field))
+
+
+def _cpu() -> float:
+    use = resource.getrusage(resource.RUSAGE_SELF)
+    return use.ru_utime + use.ru_stime
+
+
+def main() -> None:
+    name, block, out, repeats = sys.argv[1], np.load(sys.argv[2]), Path(sys.argv[3]), sys.argv[4]
+    run = globals()[name](block, out)
+    Path("/proc/self/clear_refs").write_text("5")  # the peak so far may be the parent's
+    before = _memory("VmRSS")
+    run()
+    cpus, walls = [], []
+    for _ in range(int(repeats)):
+        cpu, wall = _cpu(), time.perf_counter()
+        run()
+        cpus.append(_cpu() - cpu)
+        walls.append(time.perf_counter() - wall)
+    print(json.dumps({"cpu": cpus, "wall": walls, "peak": _memory("VmHWM") - before}))
+
+
+if __name__ == "__main__":
+    main()

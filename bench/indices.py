@@ -1,0 +1,106 @@
+"""All 229 indices of a block: neve, the cost of filling memory, and spyndex, interleaved.
+
+Kernel: values of every index into reused memory, against filling as many float32 outputs and
+against ``spyndex.computeIndex`` as documented and tuned (a list of names, cache-sized pieces,
+reused outputs, float32). Pipeline: compute, encode and commit to Icechunk against
+``computeIndex`` and xarray's ``to_zarr`` as it comes. Each variant runs in its own process,
+round by round. A table goes to stderr, one JSON line to stdout.
+"""
+
+import argparse
+import json
+import os
+import statistics
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from index_variants import INDICES, NAMES, make
+
+from neve.indices import aliases
+
+HERE = Path(__file__).parent
+KERNELS = ("fill_floor", "neve", "neve_float32", "spyndex", "spyndex_tuned")
+PIPELINES = ("pipeline", "pipeline_zarr", "spyndex_to_zarr")
+
+
+def say(*words: Any) -> None:
+    print(*words, file=sys.stderr, flush=True)
+
+
+def run(name: str, block: Path, out: Path, repeats: int) -> dict[str, Any]:
+    """One variant in a process of its own: lists of CPU and wall seconds, peak memory."""
+    environment = os.environ | {"PYTHONPATH": f"{HERE.parent}:{os.environ.get('PYTHONPATH', '')}"}
+    command = [sys.executable, HERE / "index_variants.py", name, block, out, str(repeats)]
+    done = subprocess.run(
+        [str(part) for part in command], env=environment, capture_output=True, text=True
+    )
+    if done.returncode:
+        raise RuntimeError(f"{name}: {done.stderr[-2000:]}")
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(side: int, rounds: int, work: Path) -> dict[str, dict[str, float]]:
+    """Median CPU and wall seconds and peak memory of every variant."""
+    block, out = work / "block.npy", work / "out"
+    np.save(block, make(side))
+    found: dict[str, list[dict[str, Any]]] = {name: [] for name in (*KERNELS, *PIPELINES)}
+    for _ in range(rounds):
+        for name in KERNELS:
+            found[name].append(run(name, block, out, 5))
+        for name in PIPELINES:
+            found[name].append(run(name, block, out, 1))
+    medians = {}
+    for name, results in found.items():
+        flat = {key: [v for r in results for v in r[key]] for key in ("cpu", "wall")}
+        medians[name] = {key: statistics.median(values) for key, values in flat.items()}
+        medians[name]["peak"] = statistics.median(r["peak"] for r in results)
+    return medians
+
+
+def report(medians: dict[str, dict[str, float]]) -> None:
+    """The table, and each target with what was reached."""
+    say(f"\n{'':18}{'CPU s':>9}{'wall s':>9}{'MiB':>8}")
+    for name, m in medians.items():
+        say(f"{name:18}{m['cpu']:9.3f}{m['wall']:9.3f}{m['peak'] / 2**20:8.0f}")
+
+    def ratio(one: str, other: str, key: str = "cpu") -> float:
+        return medians[one][key] / medians[other][key]
+
+    say(f"\nneve ÷ fill floor        {ratio('neve', 'fill_floor'):6.2f}  target ≤ 2.5")
+    say(f"  all of it as float32   {ratio('neve_float32', 'fill_floor'):6.2f}")
+    say(f"spyndex ÷ neve           {ratio('spyndex', 'neve'):6.2f}  target ≥ 8")
+    say(f"spyndex tuned ÷ neve     {ratio('spyndex_tuned', 'neve'):6.2f}  target ≥ 4")
+    say(f"spyndex + to_zarr ÷ ours {ratio('spyndex_to_zarr', 'pipeline'):6.2f}  target ≥ 3.5")
+    say(f"  ours through zarr      {ratio('spyndex_to_zarr', 'pipeline_zarr'):6.2f}")
+    say(f"memory of pipelines, ÷   {ratio('pipeline', 'spyndex_to_zarr', 'peak'):6.2f}  ≤ 0.25")
+    say(f"memory of kernels, ÷     {ratio('neve', 'spyndex', 'peak'):6.2f}  (all outputs held)")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="600², one round")
+    parser.add_argument("--side", type=int, default=1200)
+    parser.add_argument("--rounds", type=int, default=3)
+    args = parser.parse_args()
+    if args.quick:
+        args.side, args.rounds = 600, 1
+    with tempfile.TemporaryDirectory() as folder:
+        medians = measure(args.side, args.rounds, Path(folder))
+    say(f"{args.side}² px, {len(INDICES)} indices ({len(aliases(INDICES))} repeat another) from")
+    say(f"  {len(NAMES)} bands; spyndex in float32; memory is what a run adds to its process")
+    report(medians)
+    summary = {"neve_cpu": medians["neve"]["cpu"]}
+    summary |= {
+        f"{name}_cpu": medians[name]["cpu"]
+        for name in ("spyndex", "spyndex_tuned", "fill_floor", "pipeline", "spyndex_to_zarr")
+    }
+    summary |= {f"{name}_peak": medians[name]["peak"] for name in ("neve", "spyndex", "pipeline")}
+    print(json.dumps(summary))
+
+
+if __name__ == "__main__":
+    main()

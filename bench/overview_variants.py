@@ -1,0 +1,289 @@
+"""What ``overviews.py`` measures, one variant a process: ``overview_variants.py NAME SOURCE OUT``.
+
+``SOURCE`` is an Icechunk repository whose group ``0`` has ``u16``, ``i16`` and ``f32`` (time, y,
+x). All variants read it; all write to Icechunk, except terrazarr and eopf-geozarr, which cannot
+and write Zarr. A first run on a small source takes imports and JIT out. The last line on stdout
+is JSON: CPU and wall seconds, bytes read from files, peak resident memory of the process.
+"""
+
+import json
+import resource
+import shutil
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import icechunk
+import numpy as np
+import zarr
+
+icechunk.set_logs_filter("error")
+FACTORS = (4, 16, 64)
+CHUNK = 512
+IN_PLACE = ("neve", "topozarr_levels")  # they add levels to a copy of the source
+FILLS = {"u16": 0, "i16": -32768, "f32": np.nan}
+
+
+def repository(path: Path) -> icechunk.Repository:
+    """The repository in a folder, made if it is not there."""
+    return icechunk.Repository.open_or_create(icechunk.local_filesystem_storage(str(path)))
+
+
+def reading(path: Path) -> Any:
+    """A store for reading ``main``."""
+    return repository(path).readonly_session("main").store
+
+
+@contextmanager
+def writing(path: Path) -> Iterator[Any]:
+    """A store whose changes are committed at the end."""
+    session = repository(path).writable_session("main")
+    yield session.store
+    session.commit("written")
+
+
+def make(out: Path, side: int, steps: int, names: tuple[str, ...] = tuple(FILLS)) -> None:
+    """Smooth fields with noise, 15 % gaps, and about 30 % of the chunks absent."""
+    with writing(out) as store:
+        _make(zarr.open_group(store, mode="w"), side, steps, names)
+
+
+def _make(root: zarr.Group, side: int, steps: int, names: tuple[str, ...]) -> None:
+    group = root.create_group("0", attributes={"proj:code": "EPSG:32633"})
+    rng = np.random.default_rng(side)
+    chunks = -(-side // CHUNK)
+    for name in names:
+        dtype = {"u16": "uint16", "i16": "int16", "f32": "float32"}[name]
+        array = group.create_array(
+            name,
+            shape=(steps, side, side),
+            chunks=(1, CHUNK, CHUNK),
+            dtype=dtype,
+            fill_value=FILLS[name],
+            dimension_names=("time", "y", "x"),
+            attributes={"grid_mapping": "spatial_ref"}
+            | ({} if name == "f32" else {"_FillValue": FILLS[name]}),
+        )
+        for t, i, j in np.argwhere(rng.random((steps, chunks, chunks)) < 0.7):
+            array.blocks[t, i, j] = _chunk(rng, name, dtype, side, (i, j))[None]
+    for dim, step in (("y", -10.0), ("x", 10.0)):
+        values = 5e6 + step * (np.arange(side) + 0.5)
+        group.create_array(dim, data=values, dimension_names=(dim,))
+    group.create_array("time", data=np.arange(steps), dimension_names=("time",))
+    crs = group.create_array("spatial_ref", shape=(), dtype="int64", fill_value=0)
+    crs.attrs.update({"grid_mapping_name": "transverse_mercator", "crs_wkt": _wkt()})
+
+
+def _wkt() -> str:
+    from pyproj import CRS
+
+    return CRS("EPSG:32633").to_wkt()
+
+
+def _chunk(
+    rng: np.random.Generator, name: str, dtype: str, side: int, at: tuple[int, int]
+) -> np.ndarray:
+    rows, cols = (min(CHUNK, side - k * CHUNK) for k in at)
+    y, x = np.mgrid[:rows, :cols] / 100
+    values = 3000 + 2000 * np.sin(y + at[0]) * np.cos(x + at[1]) + rng.normal(0, 40, (rows, cols))
+    values = (np.rint(values) / (10000 if name == "f32" else 1)).astype(dtype)
+    gaps = rng.random((rows // 8 + 1, cols // 8 + 1)) < 0.15
+    values[gaps.repeat(8, 0).repeat(8, 1)[:rows, :cols]] = FILLS[name]
+    return values
+
+
+def neve(source: Path, out: Path) -> None:
+    from neve.pyramids.adding import Wanted, add_to_icechunk
+
+    add_to_icechunk(repository(out), Wanted(FACTORS))
+
+
+def floor(source: Path, out: Path) -> None:
+    """Read and decode what is stored once, and write levels that exist already (``LEVELS``)."""
+    from neve.pyramids.dataset import describe, stored
+    from neve.pyramids.plan import plan_raster
+
+    root = zarr.open_group(reading(source), mode="r")
+    for raster in describe(root).rasters:
+        array = root[f"0/{raster.name}"]
+        plan = plan_raster(raster, FACTORS)
+        for window in plan.windows(stored(array)):
+            array[plan.cut(window)]
+    with writing(out) as store:
+        group = zarr.open_group(store, mode="w")
+        for path, (template, values) in LEVELS.items():
+            array = group.create_array(
+                path,
+                shape=template.shape,
+                chunks=template.chunks,
+                dtype=template.dtype,
+                fill_value=template.fill_value,
+            )
+            for t in range(len(values)):
+                array[t] = values[t]
+
+
+LEVELS: dict[str, tuple[zarr.Array, np.ndarray]] = {}
+
+
+def _load_levels(built: Path) -> None:
+    group = zarr.open_group(reading(built), mode="r")
+    for factor in FACTORS:
+        for name in FILLS:
+            array = group[f"{factor}x/{name}"]
+            LEVELS[array.path] = array, array[...]
+
+
+def topozarr_levels(source: Path, out: Path) -> None:
+    _topozarr(source, out, [1, 2, 3])
+
+
+def topozarr(source: Path, out: Path) -> None:
+    _topozarr(source, out, None)
+
+
+def _topozarr(source: Path, out: Path, levels: list[int] | None) -> None:
+    import xarray as xr
+    import xproj  # noqa: F401
+    from topozarr import create_pyramid
+
+    data = xr.open_zarr(
+        reading(source), group="0", chunks=None, consolidated=False, mask_and_scale=False
+    )
+    data = data.drop_vars("spatial_ref", errors="ignore").proj.assign_crs(spatial_ref="EPSG:32633")
+    pyramid = create_pyramid(data, factors=[1, *FACTORS], chunks_per_shard=None)
+    for level, encoding in pyramid.encoding.items():
+        side = pyramid.level_templates[int(level.strip("/"))].sizes["y"]
+        for name in FILLS:
+            if name in encoding:
+                encoding[name]["chunks"] = (1, min(CHUNK, side), min(CHUNK, side))
+    with writing(out) as store:
+        pyramid.write(store, mode="w" if levels is None else "a", levels=levels)
+
+
+def ndpyramid(source: Path, out: Path) -> None:
+    import xarray as xr
+    from ndpyramid import pyramid_coarsen
+
+    data = xr.open_zarr(
+        reading(source), group="0", consolidated=False, chunks={"time": 1, "y": 2048, "x": 2048}
+    )
+    tree = pyramid_coarsen(
+        data.drop_vars("spatial_ref", errors="ignore"),
+        factors=list(FACTORS),
+        dims=["y", "x"],
+        boundary="trim",
+    )
+    for node in tree.subtree:
+        for variable in node.variables.values():
+            variable.encoding.clear()
+    tree = tree.map_over_datasets(lambda level: level.chunk(y=CHUNK, x=CHUNK) if level else level)
+    with writing(out) as store:
+        tree.to_zarr(store, consolidated=False, mode="w")
+
+
+def xarray(source: Path, out: Path) -> None:
+    """Eager ``coarsen`` of every level from native, one time step at a time."""
+    import xarray as xr
+
+    data = xr.open_zarr(reading(source), group="0", consolidated=False, chunks=None)
+    with writing(out) as store:
+        _coarsen(data, zarr.open_group(store, mode="w"))
+
+
+def _coarsen(data: Any, group: zarr.Group) -> None:
+    for name in FILLS:
+        steps, side, _ = data[name].shape
+        arrays = [
+            group.create_array(
+                f"{f}x/{name}",
+                shape=(steps, side // f, side // f),
+                chunks=(1, min(CHUNK, side // f), min(CHUNK, side // f)),
+                dtype="float32",
+                fill_value=np.nan,
+            )
+            for f in FACTORS
+        ]
+        for t in range(steps):
+            plane = data[name].isel(time=t).load()
+            for f, array in zip(FACTORS, arrays, strict=True):
+                array[t] = plane.coarsen(y=f, x=f, boundary="trim").mean().values
+
+
+def terrazarr(source: Path, out: Path) -> None:
+    """Copies native, levels of 2, 4, … 64."""
+    import xarray as xr
+    from terrazarr import to_geozarr
+
+    data = xr.open_zarr(
+        reading(source), group="0", consolidated=False, chunks={"y": 4096, "x": 4096}
+    )
+    data = data.rio.write_crs("EPSG:32633")
+    for name in FILLS:
+        data[name].encoding.clear()
+    side = data.sizes["y"]
+    to_geozarr(data, str(out), chunk_size=CHUNK, sharding=False, min_dimension=side // 64)
+
+
+def eopf_geozarr(source: Path, out: Path) -> None:
+    """Copies native, levels of 2, 4, … 64."""
+    import rioxarray  # noqa: F401
+    import xarray as xr
+    from eopf_geozarr import create_geozarr_dataset
+
+    data = xr.open_zarr(
+        reading(source), group="0", consolidated=False, chunks={"y": 4096, "x": 4096}
+    )
+    data = data.rio.write_crs("EPSG:32633")
+    for name in FILLS:
+        data[name].encoding.clear()
+    tree = xr.DataTree.from_dict({"/measurements/r10m": data})
+    create_geozarr_dataset(
+        tree,
+        groups=["/measurements/r10m"],
+        output_path=str(out),
+        spatial_chunk=CHUNK,
+        min_dimension=data.sizes["y"] // 64,
+    )
+
+
+def _read_bytes() -> int:
+    fields = dict(line.split(": ") for line in Path("/proc/self/io").read_text().splitlines())
+    return int(fields["rchar"])
+
+
+def _peak() -> int:
+    """Peak resident bytes of this process (``ru_maxrss`` would count the parent's at the fork)."""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return 1024 * next(int(line.split()[1]) for line in lines if line.startswith("VmHWM"))
+
+
+def _cpu() -> float:
+    uses = [resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)]
+    return sum(use.ru_utime + use.ru_stime for use in uses)
+
+
+def main() -> None:
+    name, source, out = sys.argv[1], Path(sys.argv[2]), Path(sys.argv[3])
+    run = globals()[name]
+    warm = out.with_name(f"{out.name}-warm")
+    small = source.with_name("small")
+    for place, copied in ((warm, small), (out, source)):
+        shutil.rmtree(place, ignore_errors=True)
+        if name in IN_PLACE:
+            shutil.copytree(copied, place)
+    if name == "floor":
+        _load_levels(Path(sys.argv[4]))
+    run(small, warm)
+    before = time.perf_counter(), _cpu(), _read_bytes()
+    run(source, out)
+    after = time.perf_counter(), _cpu(), _read_bytes()
+    wall, cpu, read = (b - a for a, b in zip(before, after, strict=True))
+    print(json.dumps({"cpu": cpu, "wall": wall, "bytes_read": read, "peak": _peak()}))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,77 @@
+"""Areas: where a region lies, as a box or a GeoJSON file.
+
+Belongs here: reading and checking the area of a region file, and the base of its parts. Does
+not belong here: the region's other keys (``region``), pixels (``grid``).
+"""
+
+import json
+from pathlib import Path
+from typing import Self
+
+import shapely
+from pydantic import BaseModel, ConfigDict, model_validator
+from shapely.affinity import translate
+from shapely.geometry.base import BaseGeometry
+
+from neve.errors import RegionInvalid
+
+MAX_FILE_BYTES = 10_000_000
+
+
+class Part(BaseModel):
+    """A part of a region file: frozen, unknown keys refused."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+
+class Area(Part):
+    """Where: a lon/lat box [west, south, east, north] (east < west: over 180°) or a GeoJSON."""
+
+    bbox: tuple[float, float, float, float] | None = None
+    geometry: Path | None = None
+
+    @model_validator(mode="after")
+    def _one_of_both(self) -> Self:
+        if (self.bbox is None) == (self.geometry is None):
+            raise ValueError("give either bbox: [west, south, east, north] or geometry: <file>")
+        if self.bbox is not None:
+            west, south, east, north = self.bbox
+            if not (-180 <= west <= 180 and -180 <= east <= 360 and -90 <= south < north <= 90):
+                raise ValueError("bbox is [west, south, east, north] in degrees, south < north")
+            if west == east:
+                raise ValueError("bbox has no width: west and east are equal")
+        return self
+
+    def shape(self) -> BaseGeometry:
+        """Lon/lat geometry; x runs past 180° for an area that crosses it."""
+        if self.bbox is not None:
+            west, south, east, north = self.bbox
+            return shapely.box(west, south, east + 360 if east < west else east, north)
+        assert self.geometry is not None
+        return _read_geojson(self.geometry)
+
+
+def _read_geojson(path: Path) -> BaseGeometry:
+    try:
+        if path.stat().st_size > MAX_FILE_BYTES:
+            raise ValueError(f"larger than {MAX_FILE_BYTES} bytes")
+        data = json.loads(path.read_text("utf-8"))
+        parts = data["features"] if data.get("type") == "FeatureCollection" else [data]
+        shapes = [shapely.from_geojson(json.dumps(p.get("geometry", p))) for p in parts]
+    except (OSError, ValueError, KeyError, AttributeError, shapely.errors.GEOSException) as error:
+        raise RegionInvalid(f"area.geometry {path}: not usable as GeoJSON: {error}") from error
+    shape = _joined_at_180(shapely.union_all(shapes))
+    if shape.is_empty or shape.area == 0:
+        raise RegionInvalid(f"area.geometry {path}: holds no polygon; give an area")
+    return shape
+
+
+def _joined_at_180(shape: BaseGeometry) -> BaseGeometry:
+    """An area cut at ±180° (as RFC 7946 asks) in one piece again, running past 180°."""
+    parts = list(getattr(shape, "geoms", [shape]))
+    west, _, east, _ = shape.bounds if not shape.is_empty else (0, 0, 0, 0)
+    if east - west <= 180 or any(p.bounds[2] - p.bounds[0] > 180 for p in parts):
+        return shape
+    moved = [translate(p, 360) if p.bounds[2] <= 0 else p for p in parts]
+    joined = shapely.union_all(moved)
+    return joined if joined.bounds[2] - joined.bounds[0] < east - west else shape

@@ -1,0 +1,89 @@
+"""A local folder of STAC items as a catalogue.
+
+Belongs here: finding, reading and filtering item files. Does not belong here: judging the items
+(``items``).
+"""
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+import shapely
+from shapely.geometry.base import BaseGeometry
+
+from neve.errors import AskPerson, SceneRejected
+from neve.scenes.footprints import Bounds, boxes, cut_at_180, footprint
+from neve.scenes.hrefs import joined
+from neve.scenes.items import UNREADABLE, item_time
+from neve.scenes.values import month_bounds
+
+
+@dataclass(frozen=True)
+class LocalCatalog:
+    """A folder, all ``*.json`` below it being items or item-collections, or one such file.
+
+    Catalogs and collections between them are passed over. What cannot be read as an item is
+    handed on as a broken one, so that it is recorded rather than missed.
+    """
+
+    path: Path
+
+    @property
+    def name(self) -> str:
+        """The path."""
+        return str(self.path)
+
+    @property
+    def base(self) -> str:
+        """The folder that hrefs must stay inside."""
+        return str(self.path if self.path.is_dir() else self.path.parent)
+
+    def search(self, collection: str, bounds: Bounds, month: str) -> list[dict[str, Any]]:
+        """See Catalog."""
+        files = sorted(self.path.rglob("*.json")) if self.path.is_dir() else [self.path]
+        items = [item for file in files for item in self._items(file)]
+        held = {str(item["collection"]) for item in items if item.get("collection") is not None}
+        if not items or (held and collection not in held):
+            raise AskPerson(
+                f"catalogue {self.path} holds no items of {collection!r} (found: "
+                f"{', '.join(sorted(held)) or 'no items'}); correct the path or the collection"
+            )
+        area = shapely.union_all([shapely.box(*box) for box in boxes(bounds)])
+        start, end = month_bounds(month)
+        here = [item for item in items if item.get("collection") in (collection, None)]
+        return [item for item in here if _may_match(item, area, start, end)]
+
+    def _items(self, file: Path) -> Iterator[dict[str, Any]]:
+        name = str(file.relative_to(self.base))
+        try:
+            content = json.loads(file.read_text(encoding="utf-8"))
+        except (OSError, ValueError, RecursionError) as error:
+            yield _broken(name, f"{name}: {error}")
+            return
+        kind = content.get("type") if isinstance(content, dict) else None
+        features = content.get("features") if kind == "FeatureCollection" else [content]
+        if kind in ("Catalog", "Collection"):
+            return
+        for item in features if isinstance(features, list) else [features]:
+            if isinstance(item, dict) and item.get("type") == "Feature":
+                yield joined(item, str(file.parent))
+            else:
+                yield _broken(name, f"{name}: not a STAC item")
+
+
+def _may_match(item: dict[str, Any], area: BaseGeometry, start: datetime, end: datetime) -> bool:
+    """Whether place and time match; true where they cannot be read, so that it is recorded."""
+    try:
+        if not start <= item_time(item) < end:
+            return False
+        return bool(cut_at_180(footprint(item.get("geometry"))).intersects(area))
+    except SceneRejected:
+        return True
+
+
+def _broken(name: str, reason: str) -> dict[str, Any]:
+    printable = "".join(char if char.isprintable() else " " for char in reason)
+    return {"id": name[-200:], UNREADABLE: printable[:200]}

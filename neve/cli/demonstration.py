@@ -1,0 +1,87 @@
+"""The demo: the main job on synthetic scenes, offline, with nothing but this machine."""
+
+import shutil
+import sys
+from pathlib import Path
+from typing import NoReturn
+
+from tqdm import tqdm
+
+from neve.cli.building import build_month, project_folder
+from neve.cli.printing import print_cube
+from neve.cube.reader import picture
+from neve.demo.scenes import write_scenes
+from neve.demo.stac_api import serve
+from neve.errors import AskPerson
+
+MONTHS = ("2024-06", "2024-07")
+REGION = """\
+name: demo
+area: {{bbox: {bbox}}}
+crs: utm
+resolution: 60
+start: 2024-06
+bands: [blue, green, red, nir]
+indices: [NDVI, EVI, SAVI]
+overviews: [4, 16, 64]
+block: 512
+chunk: 128
+collection: {collection}
+catalog: ../scenes
+store: ../cube
+"""
+
+
+def demonstrate(folder: Path) -> int:
+    """Write scenes, serve them, build two months, print what there is; returns the exit code."""
+    folder = folder.absolute()
+    region = folder / "regions" / "demo.yaml"
+    _make_room(folder, region)
+    with tqdm(desc="synthetic scenes", unit="scene") as bar:
+        items = write_scenes(
+            folder / "scenes", progress=lambda done, total: _show(bar, done, total)
+        )
+    west, south, east, north = (
+        side([item["bbox"][k] for item in items]) for k, side in enumerate((min, min, max, max))
+    )
+    inner = [round(v, 2) for v in (west + 0.05, south + 0.05, east - 0.05, north - 0.05)]
+    region.write_text(REGION.format(bbox=inner, collection=items[0]["collection"]), "utf-8")
+    with serve(folder / "scenes") as url:
+        for month in MONTHS:
+            code = build_month(region, month, url)
+            if code:
+                return code
+    for month in MONTHS:
+        picture(str(folder / "cube"), month).save(folder / f"{month}.png")
+    print_cube(str(folder / "cube"))
+    _print_next(folder)
+    return 0
+
+
+def _make_room(folder: Path, region: Path) -> None:
+    """Remove an earlier demo, and nothing else."""
+    if folder.exists() and any(folder.iterdir()) and not region.exists():
+        raise AskPerson(f"{folder}: not empty, and not an earlier demo; name another folder")
+    for part in ("scenes", "cube"):
+        if (folder / part).exists():
+            shutil.rmtree(folder / part)
+    region.parent.mkdir(parents=True, exist_ok=True)
+
+
+def _show(bar: "tqdm[NoReturn]", done: int, total: int) -> None:
+    bar.total = total
+    bar.update(done - bar.n)
+
+
+def _print_next(folder: Path) -> None:
+    project = project_folder()
+    programs = Path(sys.executable).parent
+    pictures = ", ".join(f"{month}.png" for month in MONTHS)
+    print(f"The cube is in {folder / 'cube'}, its pictures beside it: {pictures}")
+    print("The Dagster UI on it:")
+    print(
+        f"  cd {project} && DAGSTER_HOME={project} NEVE_REGIONS={folder / 'regions'} "
+        f"{programs / 'dagster'} dev"
+    )
+    print("The map (arrives with neve serve):")
+    print(f"  {programs / 'neve'} serve {folder / 'cube'}")

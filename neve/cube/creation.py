@@ -1,0 +1,168 @@
+"""A layout's groups and arrays in a store: created empty, checked, lengthened by months.
+
+Belongs here: zarr arrays and their CF attributes. Does not belong here: what there is to be
+(``layout``), sessions and commits (``store``), pixels (``block``).
+"""
+
+from datetime import date
+from typing import Any
+
+import numpy as np
+import zarr
+from zarr.abc.store import Store
+from zarr.codecs import BloscCodec
+from zarr.errors import GroupNotFoundError
+
+from neve.cube import geozarr
+from neve.cube.layout import (
+    CLEAR,
+    CLOUDY,
+    LAND_FILTERED,
+    NEVER,
+    NO_SCENES,
+    STATUS_MEANINGS,
+    Layout,
+    months_of,
+)
+from neve.errors import CubeMismatch
+
+AXIS_CHUNK = 1024
+EPOCH = date(1970, 1, 1)
+
+
+def create(store: Store, layout: Layout) -> None:
+    """Write all groups and arrays of an empty cube: coordinates, and a time axis of length 0."""
+    attributes = geozarr.root_attributes(layout.grid, layout.factors)
+    root = zarr.create_group(
+        store,
+        zarr_format=3,
+        attributes={
+            "Conventions": "CF-1.11",
+            "title": f"{layout.name}: monthly Sentinel-2 composite",
+            "source": "Sentinel-2 L2A; contains modified Copernicus Sentinel data",
+            **attributes,
+            "neve": layout.identity(),
+        },
+    )
+    for factor in layout.levels:
+        _create_level(root, layout, factor)
+    _create_blocks(root, layout)
+
+
+def check(store: Store, layout: Layout) -> None:
+    """Raise ``CubeMismatch`` unless the store holds exactly this layout."""
+    try:
+        found = zarr.open_group(store, mode="r").attrs.asdict().get("neve")
+    except GroupNotFoundError:
+        found = None
+    if not isinstance(found, dict):
+        raise CubeMismatch(f"{layout.name}: the store holds no neve cube; name an empty store")
+    for key, wanted in layout.identity().items():
+        if found.get(key) != wanted:
+            raise CubeMismatch(
+                f"{layout.name}: the cube was made with {key} {found.get(key)!r}, the region now "
+                f"says {wanted!r}; put the region file back or name another store"
+            )
+
+
+def extend_time(store: Store, layout: Layout, month: str) -> None:
+    """Make the time axis reach ``month``; nothing happens where it does already."""
+    length = layout.month_index(month) + 1
+    root = zarr.open_group(store, mode="r+")
+    for path in (*map(geozarr.level_name, layout.levels), "blocks"):
+        group = root[path]
+        assert isinstance(group, zarr.Group)
+        if _array(group, "time").shape[0] >= length:
+            continue
+        for _, array in group.arrays():
+            if _dims(array)[:1] == ("time",):
+                array.resize((length, *array.shape[1:]))
+        starts = [_month_start(layout.start, k) for k in range(length + 1)]
+        _array(group, "time")[:] = starts[:-1]
+        _array(group, "time_bnds")[:] = np.stack([starts[:-1], starts[1:]], axis=1)
+
+
+def _create_level(root: zarr.Group, layout: Layout, factor: int) -> None:
+    grid = layout.grid.level(factor)
+    group = root.create_group(geozarr.level_name(factor), attributes=geozarr.level_attributes(grid))
+    y, x = geozarr.dimensions(grid)
+    _create_time(group)
+    for name, values, attributes in zip(
+        (y, x), (grid.ys(), grid.xs()), geozarr.axis_attributes(grid), strict=True
+    ):
+        _write(group, name, values, (name,), attributes)
+    _write(group, "spatial_ref", np.array(0), (), geozarr.grid_mapping(grid))
+    for variable in layout.variables:
+        group.create_array(
+            variable.name,
+            shape=(0, *grid.shape),
+            chunks=layout.chunk_shape(factor),
+            dtype=variable.dtype if factor == 1 else variable.overview_dtype,
+            fill_value=variable.fill,
+            dimension_names=("time", y, x),
+            compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
+            attributes={**variable.attributes, "grid_mapping": "spatial_ref"},
+        )
+
+
+def _create_blocks(root: zarr.Group, layout: Layout) -> None:
+    group = root.create_group("blocks", attributes={"block": layout.block})
+    _create_time(group)
+    group.create_array(
+        "status",
+        shape=(0, *layout.blocks_shape()),
+        chunks=(1, *layout.blocks_shape()),
+        dtype="uint8",
+        fill_value=NEVER,
+        dimension_names=("time", "block_row", "block_col"),
+        attributes={
+            "long_name": "what became of each block",
+            "flag_values": [NEVER, LAND_FILTERED, NO_SCENES, CLOUDY, CLEAR],
+            "flag_meanings": STATUS_MEANINGS,
+        },
+    )
+
+
+def _create_time(group: zarr.Group) -> None:
+    for name, shape, dims, attributes in (
+        ("time", (0,), ("time",), geozarr.TIME_ATTRIBUTES),
+        ("time_bnds", (0, 2), ("time", "bnds"), {}),
+    ):
+        group.create_array(
+            name,
+            shape=shape,
+            chunks=(AXIS_CHUNK, *shape[1:]),
+            dtype="int32",
+            fill_value=0,
+            dimension_names=dims,
+            attributes=attributes,
+        )
+
+
+def _write(
+    group: zarr.Group, name: str, values: np.ndarray, dims: tuple[str, ...], attributes: Any
+) -> None:
+    array = group.create_array(
+        name,
+        shape=values.shape,
+        chunks=values.shape,
+        dtype=values.dtype,
+        dimension_names=dims,
+        attributes=attributes,
+    )
+    array[...] = values
+
+
+def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
+    array = group[name]
+    assert isinstance(array, zarr.Array)
+    return array
+
+
+def _dims(array: zarr.Array[Any]) -> tuple[str | None, ...]:
+    return getattr(array.metadata, "dimension_names", None) or ()
+
+
+def _month_start(start: str, offset: int) -> int:
+    year, number = divmod(months_of(start) + offset, 12)
+    return (date(year, number + 1, 1) - EPOCH).days

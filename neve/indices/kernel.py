@@ -1,0 +1,293 @@
+"""The kernel: runs a program over pixels, strip by strip, so that strips stay in cache.
+
+Belongs here: loops over pixels. Does not belong here: formulas; the kernel is an interpreter
+of ``program.Program``. So it is compiled once for all sets of indices (and cached on disk),
+and no code is ever made from the text of a formula.
+
+Every operation is one IEEE 754 operation (no contraction, no reordering, no library call), so
+a value depends on its formula and its pixel alone: not on the other indices of the set, the
+length of strips, or whether this kernel or plain numpy (``plain``) ran it.
+"""
+
+from math import prod
+from typing import Any
+
+import numba
+import numpy as np
+from numpy.typing import NDArray
+
+from neve.indices import plain
+from neve.indices.plain import (
+    INT_LARGEST,
+    KEPT_BITS,
+    LARGEST,
+    LN_2,
+    LOG2_E,
+    ROOT_HALF,
+    UNIT,
+    Outputs,
+)
+from neve.indices.program import OPERATIONS, Program
+from neve.indices.streaming import VECTOR, borrowed, fence, stream
+from neve.scenes.values import FILL
+
+STRIP = 384
+
+# Repeated from program.OPERATIONS (and checked): numba's cache on disk notices changes of this
+# file alone.
+_NAMES = """
+    ADD SUB MUL DIV ADD_C C_SUB MUL_C DIV_C C_DIV SQRT EXP POWER
+    ADD_MUL MUL_SUB SUB_DIV DIV_ADD RATIO FLOAT INT
+"""
+ADD, SUB, MUL, DIV, ADD_C, C_SUB, MUL_C, DIV_C, C_DIV, SQRT, EXP, POWER = range(12)
+ADD_MUL, MUL_SUB, SUB_DIV, DIV_ADD, RATIO, FLOAT, INT = range(12, 19)
+if " ".join(OPERATIONS) != " ".join(_NAMES.split()):
+    raise ImportError("kernel.py and program.py number operations differently; make them equal")
+
+NAN = np.float32(np.nan)
+ZERO = np.float32(0.0)
+MISSING = np.float32(FILL)
+# Bits of a float32: an infinity, NaN, all but the sign; and rounding to the nearest, ties to even.
+INFINITE, QUIET, MAGNITUDE = np.int32(0x7F800000), np.int32(0x7FC00000), np.int32(0x7FFFFFFF)
+DROPPED, ONE = np.int32(23 - KEPT_BITS), np.int32(1)
+HALF, KEPT = np.int32((1 << 22 - KEPT_BITS) - 1), np.int32(-1 << 23 - KEPT_BITS)
+
+_jit = numba.njit(cache=True, nogil=True, error_model="numpy")
+_inline = numba.njit(cache=True, nogil=True, error_model="numpy", inline="always")
+_exp_series = _jit(plain.exp_series)
+_log_series = _jit(plain.log_series)
+
+
+def run(program: Program, stored: NDArray[np.int16], outputs: Outputs, start: int) -> None:
+    """As ``plain.run``, faster; start and rows are whole strips, aligned to VECTOR.
+
+    Columns are written up to the end of the last strip. Raises ValueError for other outputs.
+    """
+    for rows in (outputs.floats, outputs.ints):
+        misplaced = start % STRIP or rows.shape[1] % STRIP or rows.ctypes.data % VECTOR
+        if rows.size and misplaced:
+            raise ValueError(f"outputs must be whole strips of {STRIP}, aligned to {VECTOR} bytes")
+    _run(
+        (program.code, program.numbers),
+        (
+            stored,
+            _aligned((program.registers, STRIP), np.float32),
+            _aligned((2, STRIP), np.float64),
+            _aligned((STRIP,), np.int32),
+            _aligned((STRIP,), np.int16),
+        ),
+        (outputs.floats, outputs.ints),
+        (outputs.nodata, outputs.missing),
+        start,
+    )
+
+
+def _aligned(shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
+    """Zeros at a whole multiple of VECTOR: others cost up to half as much again."""
+    size = prod(shape) * np.dtype(dtype).itemsize
+    space = np.zeros(size + VECTOR, np.uint8)
+    skip = -space.ctypes.data % VECTOR
+    return space[skip : skip + size].view(dtype).reshape(shape)
+
+
+@_jit
+def _run(program, work, stores, counts, offset):  # type: ignore[no-untyped-def]
+    code, numbers = borrowed(program[0]), borrowed(program[1])
+    stored, register = borrowed(work[0]), borrowed(work[1])
+    wide, line, short = borrowed(work[2]), borrowed(work[3]), borrowed(work[4])
+    floats, ints = borrowed(stores[0]), borrowed(stores[1])
+    nodata, missing = borrowed(counts[0]), borrowed(counts[1])
+    for start in range(0, stored.shape[1], STRIP):
+        n = min(STRIP, stored.shape[1] - start)
+        for band in range(len(stored)):
+            _load(stored[band, start : start + n], register[band])
+        _count_missing(stored[:, start : start + n], register, missing)
+        for k in range(len(code)):
+            operation, target, c = code[k, 0], code[k, 5], numbers[k]
+            x, y = register[code[k, 1]], register[code[k, 2]]
+            if operation == FLOAT:
+                nodata[0, target] += _float(x.view(np.int32), n, line)
+                row = floats[target, offset + start : offset + start + STRIP]
+                for i in range(0, STRIP, VECTOR // 4):
+                    stream(row, i, line, i)
+            elif operation == INT:
+                nodata[1, target] += _int(x, n, short)
+                units = ints[target, offset + start : offset + start + STRIP]
+                for i in range(0, STRIP, VECTOR // 2):
+                    stream(units, i, short, i)
+            elif operation < SQRT:
+                _single(operation, x, y, c, register[target])
+            elif operation >= ADD_MUL:
+                z, w = register[code[k, 3]], register[code[k, 4]]
+                _fused(operation, (x, y, z, w), c, register[target])
+            else:
+                _function(operation, x, c, register[target], wide)
+    fence()
+
+
+@_inline
+def _load(source, row):  # type: ignore[no-untyped-def]
+    """Reflectance of a band, NaN where it is missing."""
+    for i in range(len(source)):
+        row[i] = NAN if source[i] == FILL else np.float32(source[i]) / UNIT
+
+
+@_jit
+def _count_missing(stored, register, missing):  # type: ignore[no-untyped-def]
+    """Adds to the pixels of each set of missing bands."""
+    largest = np.int32(0)
+    for band in range(len(stored)):
+        largest = max(largest, _largest(register[band].view(np.int32)))
+    if largest < INFINITE:
+        missing[0] += stored.shape[1]
+        return
+    for i in range(stored.shape[1]):
+        which = 0
+        for band in range(len(stored)):
+            which |= (stored[band, i] == FILL) << band
+        missing[which] += 1
+
+
+@_inline
+def _largest(bits):  # type: ignore[no-untyped-def]
+    """The largest magnitude as bits: from INFINITE on something is not finite."""
+    largest = np.int32(0)
+    for i in range(STRIP):
+        largest = max(largest, bits[i] & MAGNITUDE)
+    return largest
+
+
+@_inline
+def _float(bits, n, line):  # type: ignore[no-untyped-def]
+    """Rounds to KEPT_BITS, NaN where that is not finite; the number of NaN among the first n."""
+    for i in range(STRIP):
+        line[i] = (bits[i] + HALF + (bits[i] >> DROPPED & ONE)) & KEPT
+    if _largest(line) < INFINITE:
+        return 0
+    bad = 0
+    for i in range(STRIP):
+        line[i] = line[i] if line[i] & MAGNITUDE < INFINITE else QUIET
+    for i in range(n):
+        bad += line[i] == QUIET
+    return bad
+
+
+@_inline
+def _int(x, n, short):  # type: ignore[no-untyped-def]
+    """x in whole units, FILL where it does not fit; the number of those among the first n."""
+    lowest = np.int16(0)
+    for i in range(STRIP):
+        units = np.rint(x[i] * UNIT)
+        short[i] = np.int16(np.int32(units if abs(units) <= INT_LARGEST else MISSING))
+        lowest = min(lowest, short[i])
+    bad = 0
+    if lowest == FILL:
+        for i in range(n):
+            bad += short[i] == FILL
+    return bad
+
+
+@_inline
+def _single(operation, x, y, c, target):  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912
+    if operation == ADD:
+        for i in range(STRIP):
+            target[i] = x[i] + y[i]
+    elif operation == SUB:
+        for i in range(STRIP):
+            target[i] = x[i] - y[i]
+    elif operation == MUL:
+        for i in range(STRIP):
+            target[i] = x[i] * y[i]
+    elif operation == DIV:
+        for i in range(STRIP):
+            target[i] = x[i] / y[i] if abs(y[i]) <= LARGEST else NAN
+    elif operation == ADD_C:
+        for i in range(STRIP):
+            target[i] = x[i] + c
+    elif operation == C_SUB:
+        for i in range(STRIP):
+            target[i] = c - x[i]
+    elif operation == MUL_C:
+        for i in range(STRIP):
+            target[i] = c * x[i]
+    elif operation == DIV_C:
+        for i in range(STRIP):
+            target[i] = x[i] / c
+    elif operation == C_DIV:
+        for i in range(STRIP):
+            target[i] = c / x[i] if abs(x[i]) <= LARGEST else NAN
+
+
+@_inline
+def _fused(operation, operands, c, target):  # type: ignore[no-untyped-def]  # noqa: C901
+    x, y, z, w = operands
+    if operation == ADD_MUL:
+        for i in range(STRIP):
+            target[i] = x[i] + c * y[i]
+    elif operation == MUL_SUB:
+        for i in range(STRIP):
+            target[i] = c * y[i] - x[i]
+    elif operation == SUB_DIV:
+        for i in range(STRIP):
+            target[i] = (x[i] - y[i]) / z[i] if abs(z[i]) <= LARGEST else NAN
+    elif operation == DIV_ADD:
+        for i in range(STRIP):
+            divisor = y[i] + z[i]
+            target[i] = x[i] / divisor if abs(divisor) <= LARGEST else NAN
+    elif operation == RATIO:
+        for i in range(STRIP):
+            divisor = z[i] + w[i]
+            target[i] = (x[i] - y[i]) / divisor if abs(divisor) <= LARGEST else NAN
+
+
+@_jit
+def _function(operation, x, c, target, wide):  # type: ignore[no-untyped-def]
+    if operation == SQRT:
+        for i in range(STRIP):
+            target[i] = np.sqrt(x[i])
+    elif operation == EXP:
+        _exp(x, target, wide)
+    else:
+        _power(x, c, target, wide)
+
+
+@_jit
+def _exp(x, target, wide):  # type: ignore[no-untyped-def]
+    """e ** x, NaN where x is not finite; as plain._exp."""
+    for i in range(STRIP):
+        wide[0, i] = np.float64(x[i] if abs(x[i]) <= LARGEST else ZERO) * LOG2_E
+    _exp2(wide, target)
+    for i in range(STRIP):
+        target[i] = target[i] if abs(x[i]) <= LARGEST else NAN
+
+
+@_jit
+def _power(x, exponent, target, wide):  # type: ignore[no-untyped-def]
+    """x ** exponent, NaN where x is negative or not finite; as plain._power."""
+    bits = wide.view(np.int64)
+    factor = np.float64(exponent)
+    for i in range(STRIP):
+        wide[0, i] = np.float64(x[i])
+    for i in range(STRIP):
+        whole = (bits[0, i] - ROOT_HALF) >> 52
+        bits[0, i] -= whole << 52
+        wide[1, i] = np.float64(whole)
+    for i in range(STRIP):
+        wide[0, i] = factor * (wide[1, i] + _log_series(wide[0, i]))
+    _exp2(wide, target)
+    for i in range(STRIP):
+        power = ZERO if x[i] == ZERO else target[i]
+        target[i] = power if (x[i] >= ZERO) & (x[i] <= LARGEST) else NAN
+
+
+@_jit
+def _exp2(wide, target):  # type: ignore[no-untyped-def]
+    """2 ** y of the first row of ``wide``; as plain._exp2."""
+    bits = wide.view(np.int64)
+    for i in range(STRIP):
+        y = min(max(wide[0, i], -1000.0), 1000.0)
+        whole = np.floor(y + 0.5)
+        wide[1, i] = _exp_series((y - whole) * LN_2)
+        bits[0, i] = (np.int64(whole) + 1023) << 52
+    for i in range(STRIP):
+        target[i] = np.float32(wide[1, i] * wide[0, i])

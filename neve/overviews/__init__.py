@@ -1,0 +1,4 @@
+"""Overviews: native pixels of a block → cells of every level, exact under missing data.
+
+``pooling`` is the public face, ``cells`` its numba loops. Does not belong here: storage.
+"""

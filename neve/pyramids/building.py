@@ -1,0 +1,144 @@
+"""Building the levels of one raster: windows in, whole storage objects of the levels out.
+
+Belongs here: reading windows, gathering their cells in the objects they belong to, writing each
+object once. Does not belong here: which windows there are (``pyramid_plan``), creating arrays
+and transactions (``pyramid``), the arithmetic of cells (``overviews``).
+"""
+
+from collections.abc import Generator, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from itertools import product
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+
+from neve.overviews import pooling as overviews
+from neve.pyramids.plan import Cut, Level, RasterPlan, Window
+
+Array = zarr.Array[Any]
+Values = NDArray[Any]
+
+
+class Builder:
+    """Builds all levels of one raster; memory: two windows and one object of each level.
+
+    ``targets``: existing arrays of the levels, finest first. The first ``start`` windows have
+    been built and flushed before: begun objects are taken up from the arrays.
+    """
+
+    def __init__(
+        self,
+        plan: RasterPlan,
+        windows: Sequence[Window],
+        source: Array,
+        targets: Sequence[Array],
+        start: int = 0,
+    ) -> None:
+        """Count what each object waits for; nothing is read yet."""
+        self._plan, self._source = plan, source
+        self._todo = windows[start:]
+        self._objects = [
+            _Objects(plan, level, target)
+            for level, target in zip(plan.levels, targets, strict=True)
+        ]
+        for objects in self._objects:
+            objects.expect(windows, start)
+
+    def steps(self) -> Generator[Window]:
+        """Build window after window, yielding each that is done; the next is read meanwhile."""
+        cuts = [self._plan.cut(window) for window in self._todo]
+        with ThreadPoolExecutor(1) as reader:
+            ahead = [reader.submit(self._read, cut) for cut in cuts[:1]]
+            for k, window in enumerate(self._todo):
+                values = ahead.pop().result()
+                ahead = [reader.submit(self._read, cut) for cut in cuts[k + 1 : k + 2]]
+                for objects, cells in zip(self._objects, self._reduced(values), strict=True):
+                    objects.put(cuts[k], cells)
+                yield window
+
+    def flush(self) -> None:
+        """Write the objects that are open, so that the arrays hold all windows done so far."""
+        for objects in self._objects:
+            objects.flush()
+
+    def _read(self, cut: Cut) -> Values:
+        return np.asarray(self._source[cut])
+
+    def _reduced(self, values: Values) -> list[Values]:
+        """The cells of a window at all levels, dimensions in the native order."""
+        plan, axes = self._plan, self._plan.raster.axes
+        planes = np.moveaxis(values, axes, (-2, -1))
+        lead = planes.shape[:-2]
+        per_plane = [
+            overviews.reduce(plane, plan.factors, plan.method, plan.raster.nodata)
+            for plane in planes.reshape(-1, *planes.shape[-2:])
+        ]
+        return [
+            np.moveaxis(np.reshape(level, (*lead, *level[0].shape)), (-2, -1), axes)
+            for level in zip(*per_plane, strict=True)
+        ]
+
+
+class _Objects:
+    """The storage objects of one level that are begun and not complete."""
+
+    def __init__(self, plan: RasterPlan, level: Level, target: Array) -> None:
+        self._plan, self._level, self._target = plan, level, target
+        self._open: dict[Window, Values] = {}
+        self._missing: dict[Window, int] = {}
+        self._begun: set[Window] = set()
+
+    def expect(self, windows: Sequence[Window], start: int) -> None:
+        """Count the windows that each object waits for."""
+        for k, window in enumerate(windows):
+            for key in self._keys(self._plan.place(self._plan.cut(window), self._level.factor)):
+                if k < start:
+                    self._begun.add(key)
+                else:
+                    self._missing[key] = self._missing.get(key, 0) + 1
+
+    def put(self, cut: Cut, cells: Values) -> None:
+        """Take the cells of a native window; write the objects that are complete with them."""
+        place = self._plan.place(cut, self._level.factor)
+        for key in self._keys(place):
+            bounds = self._bounds(key)
+            values = self._open.pop(key, None)
+            if values is None:
+                values = self._begin(key, bounds)
+            both = [
+                slice(max(p.start, b.start), min(p.stop, b.stop))
+                for p, b in zip(place, bounds, strict=True)
+            ]
+            values[_within(both, bounds)] = cells[_within(both, place)]
+            self._missing[key] -= 1
+            if self._missing[key]:
+                self._open[key] = values
+            else:
+                self._target[bounds] = values
+
+    def flush(self) -> None:
+        for key, values in self._open.items():
+            self._target[self._bounds(key)] = values
+
+    def _begin(self, key: Window, bounds: Cut) -> Values:
+        if key in self._begun:
+            return np.array(self._target[bounds])
+        shape = [s.stop - s.start for s in bounds]
+        return np.full(shape, self._target.fill_value, self._target.dtype)
+
+    def _keys(self, place: Cut) -> Iterator[Window]:
+        spans = zip(place, self._level.unit, strict=True)
+        return product(*(range(s.start // u, (s.stop - 1) // u + 1) for s, u in spans))
+
+    def _bounds(self, key: Window) -> Cut:
+        sizes = zip(key, self._level.unit, self._level.shape, strict=True)
+        return tuple(slice(k * u, min((k + 1) * u, size)) for k, u, size in sizes)
+
+
+def _within(cut: Sequence[slice], frame: Cut) -> Cut:
+    """``cut`` counted from the start of ``frame``."""
+    return tuple(
+        slice(c.start - f.start, c.stop - f.start) for c, f in zip(cut, frame, strict=True)
+    )

@@ -1,0 +1,217 @@
+"""What a GeoZarr, CF Zarr or Icechunk dataset holds: its native rasters, grid and stored chunks.
+
+Belongs here: reading the metadata of datasets, neve's or others', and saying what is missing or
+ambiguous in them. Does not belong here: pixels, levels (``pyramid``), neve's own layout
+(``layout``).
+"""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import zarr
+from icechunk import IcechunkStore
+from numpy.typing import NDArray
+from pyproj import CRS
+from pyproj.exceptions import CRSError
+from xarray.backends.zarr import FillValueCoder
+from zarr.core.sync import sync
+
+from neve.errors import CubeMismatch
+from neve.grid import Grid
+
+AXES = (("y", "x"), ("latitude", "longitude"), ("lat", "lon"), ("Y", "X"), ("northing", "easting"))
+UNEVEN = 1e-3  # share of a pixel by which a coordinate may stray from an even grid
+
+
+@dataclass(frozen=True)
+class Raster:
+    """One native array with both spatial dimensions.
+
+    ``axes``: positions of the vertical and horizontal dimension. ``unit``: shape of a storage
+    object (shard, or chunk without sharding), ``chunks``: of what is decoded at once.
+    ``nodata`` is what CF declares (None: all pixels but NaN are valid), ``background`` what an
+    absent chunk reads as.
+    """
+
+    name: str
+    shape: tuple[int, ...]
+    axes: tuple[int, int]
+    unit: tuple[int, ...]
+    chunks: tuple[int, ...]
+    dtype: np.dtype[Any]
+    nodata: int | float | None
+    background: int | float
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """The native group of a dataset: ``path`` ("" for the root), its grid and its rasters."""
+
+    path: str
+    grid: Grid
+    dims: tuple[str, str]
+    rasters: tuple[Raster, ...]
+
+
+def describe(root: zarr.Group, crs: str | None = None, native: str | None = None) -> Dataset:
+    """Find the native rasters of a dataset and where they lie.
+
+    ``native``: path of their group, else the first of GeoZarr ``multiscales``, the root if it
+    has rasters, or its only child that has.
+    ``crs`` is used where the dataset does not say (GeoZarr ``proj:code``, or a CF grid mapping).
+    Raises ``CubeMismatch`` if there is none, if the native group is ambiguous, or if the
+    pixels are not square and north-up.
+    """
+    path = _native_path(root) if native is None else native
+    group = _group(root, path)
+    arrays = dict(group.arrays())
+    dims = _axes(arrays)
+    if dims is None:
+        raise CubeMismatch(
+            f"group {path or '/'}: no array with dimensions named like {AXES[0]} or {AXES[1]}"
+        )
+    code = group.attrs.get("proj:code") or root.attrs.get("proj:code") or _cf_crs(arrays) or crs
+    if code is None:
+        raise CubeMismatch(f"group {path or '/'} has no CRS (proj:code, grid mapping): name one")
+    rasters = tuple(
+        _raster(name, array, dims)
+        for name, array in sorted(arrays.items())
+        if set(dims) <= set(dimensions(array))
+    )
+    first = rasters[0]
+    height, width = (first.shape[axis] for axis in first.axes)
+    odd = [r.name for r in rasters if tuple(r.shape[a] for a in r.axes) != (height, width)]
+    if odd:
+        raise CubeMismatch(f"arrays {odd} are not as large as {first.name}: {height} x {width}")
+    return Dataset(path, _grid(group, arrays, dims, str(code)), dims, rasters)
+
+
+def stored(array: zarr.Array[Any]) -> NDArray[np.int64]:
+    """(n, dimensions): coordinates of the storage objects that exist, in no order."""
+    if isinstance(array.store, IcechunkStore):
+        found = array.store.session.chunk_coordinates(f"/{array.path}")
+        coordinates = sync(_collect(found))
+    else:
+        prefix = f"{array.path}/" if array.path else ""
+        keys = sync(_collect(array.store.list_prefix(prefix)))
+        coordinates = [c for key in keys if (c := _coordinates(key[len(prefix) :]))]
+    return np.array(coordinates, np.int64).reshape(-1, array.ndim)
+
+
+def dimensions(array: zarr.Array[Any]) -> tuple[str, ...]:
+    """Names of the dimensions (Zarr 3, or xarray's attribute in Zarr 2); () if it has none."""
+    legacy: Any = array.attrs.get("_ARRAY_DIMENSIONS", ())
+    return tuple(str(n) for n in getattr(array.metadata, "dimension_names", None) or legacy)
+
+
+async def _collect[T](items: AsyncIterator[T]) -> list[T]:
+    return [item async for item in items]
+
+
+def _coordinates(key: str) -> tuple[int, ...] | None:
+    """``c/0/1/2``, ``c.0.1.2``, ``0.1.2`` or ``0/1/2``; None for metadata."""
+    parts = key.replace(".", "/").removeprefix("c/").split("/")
+    return tuple(map(int, parts)) if all(part.isdigit() for part in parts) else None
+
+
+def _group(root: zarr.Group, path: str) -> zarr.Group:
+    node = root[path] if path else root
+    if not isinstance(node, zarr.Group):
+        raise CubeMismatch(f"{path}: an array, not a group; levels need a group of arrays each")
+    return node
+
+
+def _native_path(root: zarr.Group) -> str:
+    multiscales: Any = root.attrs.get("multiscales", {})
+    if multiscales.get("layout"):
+        return str(multiscales["layout"][0]["asset"])
+    if _axes(dict(root.arrays())):
+        return ""
+    found = [name for name, group in root.groups() if _axes(dict(group.arrays()))]
+    if len(found) != 1:
+        raise CubeMismatch(
+            f"groups with rasters: {found or 'none'}; give the group whose only child is native, "
+            "or one with GeoZarr multiscales"
+        )
+    return found[0]
+
+
+def _axes(arrays: Mapping[str, zarr.Array[Any]]) -> tuple[str, str] | None:
+    names = [set(dimensions(array)) for array in arrays.values()]
+    return next((pair for pair in AXES if any(set(pair) <= have for have in names)), None)
+
+
+def _raster(name: str, array: zarr.Array[Any], dims: tuple[str, str]) -> Raster:
+    order = dimensions(array)
+    background = array.fill_value
+    return Raster(
+        name=name,
+        shape=array.shape,
+        axes=(order.index(dims[0]), order.index(dims[1])),
+        unit=array.shards or array.chunks,
+        chunks=array.chunks,
+        dtype=array.dtype,
+        nodata=_nodata(array),
+        background=np.zeros((), array.dtype).item() if background is None else background.item(),
+    )
+
+
+def _nodata(array: zarr.Array[Any]) -> int | float | None:
+    """CF's ``_FillValue`` or ``missing_value``; Zarr 2 has it in ``fill_value``, as xarray does."""
+    for key in ("_FillValue", "missing_value"):
+        value: Any = array.attrs.get(key)
+        if isinstance(value, str):
+            value = FillValueCoder.decode(value, array.dtype)
+        if value is not None:
+            return np.asarray(value, array.dtype).item()
+    if array.metadata.zarr_format == 2 and array.fill_value is not None:
+        return array.fill_value.item()
+    return None
+
+
+def _cf_crs(arrays: Mapping[str, zarr.Array[Any]]) -> str | None:
+    for array in arrays.values():
+        if "crs_wkt" not in array.attrs and "grid_mapping_name" not in array.attrs:
+            continue
+        try:
+            crs = CRS.from_cf(dict(array.attrs))
+        except CRSError:
+            continue
+        authority = crs.to_authority(min_confidence=70)
+        return ":".join(authority) if authority else crs.to_wkt()
+    return None
+
+
+def _grid(
+    group: zarr.Group, arrays: Mapping[str, zarr.Array[Any]], dims: tuple[str, str], crs: str
+) -> Grid:
+    """From ``spatial:transform``, else from the coordinates of the pixel centres."""
+    shapes = (dict(zip(dimensions(a), a.shape, strict=False)) for a in arrays.values())
+    height, width = next((s[dims[0]], s[dims[1]]) for s in shapes if set(dims) <= set(s))
+    transform: Any = group.attrs.get("spatial:transform")
+    if transform:
+        dx, shear, left, turn, dy, top = map(float, transform[:6])
+    else:
+        dy, top = _step_and_edge(arrays, dims[0])
+        dx, left = _step_and_edge(arrays, dims[1])
+        shear = turn = 0.0
+    if shear or turn or dx <= 0 or abs(dx + dy) > UNEVEN * dx / max(width, height):
+        raise CubeMismatch(
+            f"pixels of {dx} by {dy}, sheared by {shear} and {turn}: levels need square north-up "
+            "pixels; warp or flip the data first"
+        )
+    return Grid(crs=crs, resolution=dx, left=left, top=top, width=width, height=height)
+
+
+def _step_and_edge(arrays: Mapping[str, zarr.Array[Any]], dim: str) -> tuple[float, float]:
+    """Signed pixel size along a dimension, and the outer edge of its first pixel."""
+    if dim not in arrays or arrays[dim].shape[0] < 2:
+        raise CubeMismatch(f"no spatial:transform, and no coordinate {dim} to tell the pixel size")
+    centres = np.asarray(arrays[dim][:], np.float64)
+    step = (centres[-1] - centres[0]) / (len(centres) - 1)
+    stray = np.abs(centres - (centres[0] + step * np.arange(len(centres)))).max()
+    if not stray <= UNEVEN * abs(step):
+        raise CubeMismatch(f"coordinate {dim} is not evenly spaced (off by {stray}): no levels")
+    return float(step), float(centres[0] - step / 2)

@@ -1,0 +1,48 @@
+"""Moving native arrays out of the root group, so that levels can lie beside them.
+
+Belongs here: renaming nodes of a store, without copying a chunk. Does not belong here: levels.
+
+Zarr 3 has no move; Icechunk's and a local directory's are used. Arrays keep their names: what
+was ``/red`` is ``/1x/red``, and readers of the old path must be told.
+"""
+
+from pathlib import Path
+
+import icechunk
+import zarr
+from zarr.storage import LocalStore
+
+from neve.cube import geozarr
+from neve.errors import CubeMismatch
+from neve.pyramids.groups import consolidate_again
+
+NATIVE = geozarr.level_name(1)
+
+
+def nest_icechunk(repo: icechunk.Repository, branch: str = "main") -> str:
+    """Move the root's arrays into ``1x``; returns the snapshot. Metadata only, two commits."""
+    session = repo.writable_session(branch)
+    root = zarr.open_group(session.store, mode="r+")
+    names = sorted(root.array_keys())
+    if NATIVE not in root:
+        root.create_group(NATIVE, attributes=dict(root.attrs))
+        session.commit(f"group {NATIVE} for the native arrays")
+    session = repo.rearrange_session(branch)
+    for name in names:
+        session.move(f"/{name}", f"/{NATIVE}/{name}")
+    return str(session.commit(f"native arrays moved to {NATIVE}"))
+
+
+def nest_local(root: zarr.Group) -> None:
+    """Move the arrays of a group in a local directory into its group ``1x``, by renaming.
+
+    Call again after an interruption. Raises ``CubeMismatch`` for other stores.
+    """
+    if not isinstance(root.store, LocalStore):
+        raise CubeMismatch(f"{root.store} cannot rename arrays: move them into {NATIVE}/ yourself")
+    native = root.require_group(NATIVE)
+    native.update_attributes(dict(root.attrs))
+    place = Path(root.store.root) / root.path
+    for name in sorted(root.array_keys()):
+        (place / name).rename(place / NATIVE / name)
+    consolidate_again(root)

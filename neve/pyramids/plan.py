@@ -1,0 +1,164 @@
+"""The plan of a dataset's overviews: levels, windows of native pixels, and their order.
+
+Belongs here: arithmetic on shapes, chunks and shards. Does not belong here: reading, writing
+(``pyramid_build``) and the dataset around it (``pyramid``).
+
+A window is one read. It is aligned to native storage objects and to the cells of every level, so
+that each native object is read once and all levels come from it while it is in memory. Windows
+follow each other such that about one object of each level is open at a time: memory does not
+grow with the raster.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import product
+from math import ceil, lcm, prod
+
+import numpy as np
+from numpy.typing import NDArray
+
+from neve.overviews import pooling as overviews
+from neve.pyramids.dataset import Raster
+
+BUDGET = 8 * 2**20  # bytes of native pixels in a window: they stay in the L3 cache
+Shape = tuple[int, ...]
+Window = tuple[int, ...]  # counted in windows from the array's origin, one number per dimension
+Cut = tuple[slice, ...]
+
+
+@dataclass(frozen=True)
+class Level:
+    """How a raster is stored at one level: shapes of the array, of its storage objects (shards,
+    or chunks without sharding) and of its chunks."""
+
+    factor: int
+    shape: Shape
+    unit: Shape
+    chunks: Shape
+
+
+@dataclass(frozen=True)
+class RasterPlan:
+    """One raster's levels, and the shape of its windows in native pixels (all dimensions)."""
+
+    raster: Raster
+    method: str
+    levels: tuple[Level, ...]
+    window: Shape
+
+    @cached_property
+    def factors(self) -> tuple[int, ...]:
+        """Factors of the levels, finest first."""
+        return tuple(level.factor for level in self.levels)
+
+    @property
+    def rereads(self) -> bool:
+        """Whether windows cut chunks, which are then read more than once."""
+        sizes = zip(self.window, self.raster.chunks, self.raster.shape, strict=True)
+        return any(window % chunk and window < size for window, chunk, size in sizes)
+
+    def windows(self, stored: NDArray[np.int64]) -> list[Window]:
+        """The windows with something to reduce, in building order.
+
+        ``stored``: (n, dimensions) coordinates of the storage objects that exist. Windows
+        without any are left out: absent chunks of a level read as what they would hold.
+        """
+        shape, window = np.array(self.raster.shape), np.array(self.window)
+        if self._absent_counts():
+            found = set(product(*(range(n) for n in -(-shape // window))))
+        else:
+            corners = stored * np.array(self.raster.unit)
+            ends = np.minimum(corners + self.raster.unit, shape) - 1
+            spans = np.unique(np.hstack([corners // window, ends // window]), axis=0).tolist()
+            n = len(shape)
+            found = {
+                at
+                for span in spans
+                for at in product(
+                    *(range(a, b + 1) for a, b in zip(span[:n], span[n:], strict=True))
+                )
+            }
+        return sorted(found, key=self._order)
+
+    def fingerprint(self, windows: Sequence[Window]) -> str:
+        """Changes with the plan and with what is stored: of what a resumed build must know."""
+        return hashlib.sha256(repr((self, windows)).encode()).hexdigest()[:16]
+
+    def cut(self, window: Window) -> Cut:
+        """The window as slices of the native array."""
+        sizes = zip(window, self.window, self.raster.shape, strict=True)
+        return tuple(slice(k * w, min((k + 1) * w, size)) for k, w, size in sizes)
+
+    def place(self, cut: Cut, factor: int) -> Cut:
+        """Where the cells of a native window lie in a level's array."""
+        return tuple(
+            slice(s.start // factor, ceil(s.stop / factor)) if axis in self.raster.axes else s
+            for axis, s in enumerate(cut)
+        )
+
+    def _absent_counts(self) -> bool:
+        """Whether an absent native chunk gives other cells than an absent chunk of a level."""
+        absent, nodata = self.raster.background, self.raster.nodata
+        return self.method == "sum" and not (absent == nodata or np.isnan(absent))
+
+    def _order(self, window: Window) -> tuple[Shape, ...]:
+        """By the objects it begins in, the coarsest level's first."""
+        cut = self.cut(window)
+        objects = [
+            tuple(
+                s.start // u for s, u in zip(self.place(cut, level.factor), level.unit, strict=True)
+            )
+            for level in reversed(self.levels)
+        ]
+        return (*objects, window)
+
+
+def plan_raster(
+    raster: Raster, factors: Sequence[int], method: str = "mean", budget: int = BUDGET
+) -> RasterPlan:
+    """Plan one raster's levels; ``budget``: bytes of native pixels in a window.
+
+    Levels keep the chunks of the native array, and its shards where one is within the budget.
+    Windows hold whole shards if one fits, else whole chunks, else whole cells (``rereads``).
+    Raises ValueError for wrong factors.
+    """
+    factors = overviews.check_factors(factors)
+    levels = tuple(_level(raster, factor, budget) for factor in factors)
+    return RasterPlan(raster, method, levels, _window(raster, factors[-1], budget))
+
+
+def _level(raster: Raster, factor: int, budget: int) -> Level:
+    shape = tuple(
+        ceil(size / factor) if axis in raster.axes else size
+        for axis, size in enumerate(raster.shape)
+    )
+    chunks = tuple(map(min, raster.chunks, shape))
+    if raster.unit == raster.chunks or prod(raster.unit) * raster.dtype.itemsize > budget:
+        return Level(factor, shape, chunks, chunks)
+    sizes = zip(raster.unit, chunks, shape, strict=True)
+    unit = tuple(min(u // c, ceil(size / c)) * c for u, c, size in sizes)
+    return Level(factor, shape, unit, chunks)
+
+
+def _window(raster: Raster, coarsest: int, budget: int) -> Shape:
+    """The first of shards, chunks, cells within the budget, doubled while it stays within."""
+
+    def aligned(unit: Shape) -> Shape:
+        return tuple(lcm(u, coarsest) if a in raster.axes else u for a, u in enumerate(unit))
+
+    def fits(window: Shape) -> bool:
+        return prod(map(min, window, raster.shape)) * raster.dtype.itemsize <= budget
+
+    cells = tuple(coarsest if a in raster.axes else u for a, u in enumerate(raster.chunks))
+    choices = (aligned(raster.unit), aligned(raster.chunks), cells)
+    window = next(filter(fits, choices), cells)
+    while any(w < size for w, size in zip(window, raster.shape, strict=True)):
+        larger = tuple(2 * w if a in raster.axes else w for a, w in enumerate(window))
+        if larger == window or not fits(larger):
+            break
+        if all(window[a] >= raster.shape[a] for a in raster.axes):
+            break
+        window = larger
+    return window

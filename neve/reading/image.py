@@ -1,0 +1,178 @@
+"""From an asset to pixels of a grid: the file opened and checked, the right tiles, resampled.
+
+Belongs here: which level and which tiles of an image are read, and by which resampling. Does
+not belong here: bytes (``ranges``), tiles (``cog``, ``rasters``), masks' meaning, days.
+
+Resampling of a band, aware of nodata (DN 0; where an offset is still to be applied, raw DN 1
+too), to whole DN, then shifted to reflectance and saturated:
+- a target similar to the source or finer: bilinear; neighbours without data lose their weight.
+  On the source's own pixel grid this is an exact copy;
+- a target ``AVERAGE_FROM`` times coarser or more: area average of clear pixels with data.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+
+import numpy as np
+from numpy.typing import NDArray
+from pyproj import CRS
+
+from neve.errors import ReadFailed
+from neve.grid import Grid
+from neve.reading.averaging import Clear, Sums
+from neve.reading.cog import Cog, Unsupported
+from neve.reading.interpolating import interpolate
+from neve.reading.ranges import Reads, shown, verify
+from neve.reading.rasters import Raster
+from neve.reading.warping import Lattice, Planes, Window, footprint, ratio, touched
+from neve.scenes.values import Asset
+
+Image = Cog | Raster
+Bits = NDArray[np.uint8]
+AVERAGE_FROM = 1.5
+
+
+@dataclass(frozen=True)
+class Target:
+    """A grid, and where its pixels lie in the CRS of a scene."""
+
+    grid: Grid
+    crs: str
+    at: Lattice
+
+
+def open_image(asset: Asset, crs: str, reads: Reads) -> Image:
+    """Open an asset and hold it against what its item says (size, checksum, CRS).
+
+    Raises ``ReadFailed`` where it cannot be opened or differs.
+    """
+    try:
+        image: Image = Cog(asset.href, reads)
+    except Unsupported:
+        image = Raster(asset.href, reads)
+    if asset.size is not None and asset.size != image.size:
+        raise ReadFailed(
+            f"{shown(asset.href)}: {image.size} bytes, its item says {asset.size}: "
+            "truncated, or replaced since the item was written"
+        )
+    if asset.checksum is not None:
+        verify(asset.href, asset.checksum, image.size, reads)
+    if image.epsg is not None and _epsg(crs) not in (None, image.epsg):
+        raise ReadFailed(f"{shown(asset.href)}: in EPSG:{image.epsg}, its item says {crs}")
+    return image
+
+
+@lru_cache(maxsize=256)
+def _epsg(crs: str) -> int | None:
+    return CRS(crs).to_epsg()
+
+
+def read_window(image: Image, place: tuple[int, int], shape: tuple[int, int]) -> NDArray[np.uint8]:
+    """Native pixels of the finest level; 0 beyond the image. Raises ``ReadFailed``."""
+    level = image.levels[0]
+    window = Window(*place, np.zeros(shape, image.dtype))
+    rows = range(max(place[0], 0) // level.tile[0], level.tiles[0])
+    cols = range(max(place[1], 0) // level.tile[1], level.tiles[1])
+    wanted = [
+        (i, j)
+        for i in rows
+        for j in cols
+        if i * level.tile[0] < place[0] + shape[0] and j * level.tile[1] < place[1] + shape[1]
+    ]
+    for _ in image.paste(0, wanted, window):
+        pass
+    # Tiles at the far edges are padded with whatever the writer chose.
+    window.pixels[max(level.height - place[0], 0) :] = 0
+    window.pixels[:, max(level.width - place[1], 0) :] = 0
+    return window.pixels
+
+
+@dataclass(frozen=True)
+class How:
+    """``shift``: of the asset; ``overviews`` may be read; ``clear``: the scene's, for averages."""
+
+    shift: int
+    overviews: bool
+    clear: Clear | None
+
+    @property
+    def low(self) -> int:
+        """The highest DN that means nodata."""
+        return 1 if self.shift else 0
+
+
+@dataclass(frozen=True)
+class Tiles:
+    """Which tiles (row, column) of which level of an image are read, and by which resampling.
+
+    ``at``: the target in pixels of that level.
+    """
+
+    image: Image
+    number: int
+    wanted: tuple[tuple[int, int], ...]
+    at: Lattice
+    average: bool
+
+
+def prefetch(image: Image, target: Target, need: Bits, how: How) -> None:
+    """Fetch what ``observe`` will read of the needed pixels. Raises ``ReadFailed``."""
+    tiles = _tiles(image, target, need, how)
+    image.prefetch(tiles.number, tiles.wanted)
+
+
+def observe(image: Image, target: Target, planes: Planes, how: How) -> None:
+    """Write the reflectance of the needed pixels (int16, units of 0.0001) into ``planes.out``.
+
+    The valid bits of needed pixels without data are cleared; nothing else is touched.
+    Raises ``ReadFailed``, before anything is written.
+    """
+    tiles = _tiles(image, target, planes.need, how)
+    (_average if tiles.average else _interpolate)(tiles, planes, how)
+
+
+def _tiles(image: Image, target: Target, need: Bits, how: How) -> Tiles:
+    times = ratio(target.grid, target.crs, image.levels[0].transform)
+    number = _level(image, times) if how.overviews else 0
+    level = image.levels[number]
+    times *= level.width / image.levels[0].width
+    at = target.at.into(level.transform)
+    average = times >= AVERAGE_FROM
+    margin = int(times) + 2 if average else 1
+    marks = np.zeros(level.tiles, np.bool_)
+    touched(at, target.grid.shape, need, margin, level.tile, marks)
+    wanted = tuple((int(i), int(j)) for i, j in np.argwhere(marks))
+    return Tiles(image, number, wanted, at, average)
+
+
+def _level(image: Image, times: float) -> int:
+    """The coarsest level that is not coarser than the target."""
+    width = image.levels[0].width
+    fits = [k for k, level in enumerate(image.levels) if width / level.width <= times * 1.001]
+    return max(fits, default=0, key=lambda k: width / image.levels[k].width)
+
+
+def _interpolate(tiles: Tiles, planes: Planes, how: How) -> None:
+    image, at, level = tiles.image, tiles.at, tiles.image.levels[tiles.number]
+    place = footprint(at, 2, (level.height, level.width))
+    if place is None:
+        planes.valid[:] &= ~planes.need
+        return
+    window = Window(place[0], place[1], np.zeros(place[2:], image.dtype))
+    for _ in image.paste(tiles.number, tiles.wanted, window):
+        pass
+    interpolate(at, window, planes, how.low, how.shift)
+
+
+def _average(tiles: Tiles, planes: Planes, how: How) -> None:
+    image, level = tiles.image, tiles.image.levels[tiles.number]
+    sums = Sums(tiles.at, planes)
+    for i, j in tiles.wanted:
+        row, col = i * level.tile[0], j * level.tile[1]
+        shape = min(level.tile[0], level.height - row), min(level.tile[1], level.width - col)
+        window = Window(row, col, np.empty(shape, image.dtype))
+        for _ in image.paste(tiles.number, [(i, j)], window):
+            if how.clear is not None:
+                how.clear.erase(window, level.transform)
+            sums.add(window, how.low)
+    sums.settle(how.shift)

@@ -1,0 +1,238 @@
+"""Byte ranges of a file, wherever it lies: local path, file://, http(s)://, s3://.
+
+Belongs here: one attempt at a range (``fetch``), the rule of retrying (``retrying``) and the
+checks that concern the file as a whole (size, checksum). Does not belong here: what the bytes
+mean (``cog``). GDAL's network layer is avoided on purpose: its range cache replays failures.
+"""
+
+import hashlib
+import os
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache, partial
+from pathlib import Path
+from typing import Literal
+from urllib.parse import unquote, urlsplit
+
+import urllib3
+
+from neve.errors import ReadFailed
+
+Span = tuple[int, int]
+
+# Neighbouring spans are fetched as one when the gap costs less than a request.
+GAP = 64 * 1024
+# A server that ignores ranges is borne with up to this size of file.
+WHOLE = 8 * 1024 * 1024
+_HASHES = {"1114": "sha1", "1220": "sha256", "1340": "sha512", "d50110": "md5"}
+
+
+@dataclass(frozen=True)
+class Reads:
+    """How files are read.
+
+    ``attempts`` at each read, the first pause between them ``pause`` seconds and doubling;
+    ``timeout`` seconds without a byte fail an attempt; ``concurrency`` threads read remote
+    scenes at once. Checksums are verified by reading the file whole, once per process:
+    of local files (``local``), of ``all`` files, or ``never``.
+    """
+
+    attempts: int = 4
+    pause: float = 0.5
+    timeout: float = 30.0
+    concurrency: int = 8
+    verify: Literal["local", "all", "never"] = "local"
+
+
+class Hiccup(Exception):
+    """One attempt failed in a way that a fresh attempt may mend."""
+
+
+def retrying[T](href: str, reads: Reads, attempt: Callable[[bool], T]) -> T:
+    """``attempt(fresh)``, again over fresh connections while it raises ``Hiccup``.
+
+    Raises ``ReadFailed`` with the last reason. A local file is tried once: it stays as it is.
+    """
+    tries = reads.attempts if remote(href) else 1
+    for number in range(tries):
+        try:
+            return attempt(number > 0)
+        except Hiccup as error:
+            reason = error
+        if number + 1 < tries:
+            time.sleep(reads.pause * 2**number)
+    times = f" ({tries} attempts)" if tries > 1 else ""
+    raise ReadFailed(f"{shown(href)}: {reason}{times}") from reason
+
+
+def fetch(href: str, spans: Sequence[Span], fresh: bool, reads: Reads) -> tuple[list[bytes], int]:
+    """One attempt at the bytes of ``spans`` (offset, length), and the size of the file.
+
+    A span may reach past the end and is cut there. ``fresh`` shuns connections in use.
+    Raises ``Hiccup`` where another attempt may help, else ``ReadFailed``.
+    """
+    read = _transport(href)
+    parts: list[bytes] = [b""] * len(spans)
+    size = 0
+    for group in grouped(href, spans):
+        start = spans[group[0]][0]
+        stop = max(sum(spans[k]) for k in group)
+        data, size = read(href, (start, stop - start), fresh, reads)
+        if len(data) != max(min(stop, size) - start, 0):
+            raise Hiccup(f"got {len(data)} bytes of {stop - start} at {start}: cut short")
+        for k in group:
+            offset, length = spans[k]
+            parts[k] = data[offset - start : offset - start + length]
+    return parts, size
+
+
+def verify(href: str, checksum: str, size: int, reads: Reads) -> None:
+    """Raise ``ReadFailed`` unless the file has this checksum (a multihash in hex)."""
+    if reads.verify == "never" or (reads.verify == "local" and remote(href)):
+        return
+    stamp = 0 if remote(href) else Path(local_path(href)).stat().st_mtime_ns
+    _verify(href, checksum, size, stamp, reads)
+
+
+@lru_cache(maxsize=100_000)
+def _verify(href: str, checksum: str, size: int, stamp: int, reads: Reads) -> None:
+    prefix = next((key for key in _HASHES if checksum.startswith(key)), None)
+    if prefix is None:
+        raise ReadFailed(
+            f"{shown(href)}: unknown kind of checksum {checksum[:8]}…; "
+            "Reads(verify='never') passes over it"
+        )
+    digest = hashlib.new(_HASHES[prefix])
+    for start in range(0, size, WHOLE):
+        parts, _ = retrying(href, reads, partial(fetch, href, [(start, WHOLE)], reads=reads))
+        digest.update(parts[0])
+    if digest.hexdigest() != checksum.removeprefix(prefix).lower():
+        raise ReadFailed(f"{shown(href)}: the file does not match the checksum of its item")
+
+
+def remote(href: str) -> bool:
+    """Whether reading the file crosses a network."""
+    return urlsplit(href).scheme in ("http", "https", "s3")
+
+
+def local_path(href: str) -> str:
+    """The path of a local href."""
+    return unquote(urlsplit(href).path) if href.startswith("file://") else href
+
+
+def shown(href: str) -> str:
+    """The href without its query, which may hold a signature."""
+    return href.split("?")[0] if remote(href) else href
+
+
+def grouped(href: str, spans: Sequence[Span]) -> list[list[int]]:
+    """Indices of the spans that one request serves, in order of offset; local: one each."""
+    gap = GAP if remote(href) else -1
+    groups: list[list[int]] = []
+    end = 0
+    for k in sorted(range(len(spans)), key=lambda k: spans[k]):
+        if not groups or spans[k][0] - end > gap:
+            groups.append([])
+        groups[-1].append(k)
+        end = max(end, sum(spans[k]))
+    return groups
+
+
+def _transport(href: str) -> Callable[[str, Span, bool, Reads], tuple[bytes, int]]:
+    scheme = urlsplit(href).scheme
+    if scheme == "s3":
+        return _read_s3
+    return _read_http if scheme in ("http", "https") else _read_local
+
+
+def _read_local(href: str, span: Span, fresh: bool, reads: Reads) -> tuple[bytes, int]:
+    try:
+        with Path(local_path(href)).open("rb", buffering=0) as file:
+            size = os.fstat(file.fileno()).st_size
+            return os.pread(file.fileno(), span[1], span[0]), size
+    except OSError as error:
+        raise ReadFailed(f"{href}: {error.strerror}") from error
+
+
+@lru_cache(maxsize=4)
+def _pool(process: int, concurrency: int) -> urllib3.PoolManager:
+    """Connections of one process: a forked one must not share them."""
+    return urllib3.PoolManager(num_pools=8, maxsize=concurrency)
+
+
+def _read_http(href: str, span: Span, fresh: bool, reads: Reads) -> tuple[bytes, int]:
+    pool = urllib3.PoolManager(1) if fresh else _pool(os.getpid(), reads.concurrency)
+    headers = {
+        "Range": f"bytes={span[0]}-{span[0] + span[1] - 1}",
+        "Accept-Encoding": "identity",
+    }
+    if fresh:
+        headers |= {"Connection": "close", "Cache-Control": "no-cache"}
+    try:
+        answer = pool.request(
+            "GET",
+            href,
+            headers=headers,
+            preload_content=False,
+            timeout=reads.timeout,
+            retries=urllib3.Retry(0, redirect=5),
+        )
+        try:
+            return _body(answer, span, href)
+        finally:
+            # Closes the connection where the body was not read to its end.
+            answer.close() if answer.length_remaining else answer.release_conn()
+    except (urllib3.exceptions.HTTPError, OSError) as error:
+        # urllib3's text repeats the URL, query and all.
+        cause = getattr(error, "reason", None) or error
+        raise Hiccup(str(cause).replace(href, shown(href))) from error
+
+
+def _body(answer: urllib3.BaseHTTPResponse, span: Span, href: str) -> tuple[bytes, int]:
+    """The bytes asked for, and the size of the file, from an answer to a range request."""
+    status = answer.status
+    if status == 206:
+        unit, _, total = answer.headers.get("Content-Range", "").rpartition("/")
+        if not unit.startswith(f"bytes {span[0]}-") or not total.isdigit():
+            raise Hiccup(f"Content-Range {unit}/{total} does not answer the request")
+        return answer.read(), int(total)
+    if status == 200:
+        length = int(answer.headers.get("Content-Length", WHOLE + 1))
+        if length > WHOLE:
+            raise ReadFailed(f"{shown(href)}: the server does not serve byte ranges")
+        data = answer.read()
+        return data[span[0] : span[0] + span[1]], len(data)
+    if 400 <= status < 500 and status not in (408, 425, 429):
+        raise ReadFailed(f"{shown(href)}: HTTP {status}")
+    raise Hiccup(f"HTTP {status}")
+
+
+@lru_cache(maxsize=32)
+def _store(process: int, bucket: str, timeout: float, number: int):  # type: ignore[no-untyped-def]
+    """obstore takes credentials, region and endpoint from its usual places."""
+    from obstore.store import S3Store
+
+    return S3Store(
+        bucket,
+        client_options={"timeout": f"{timeout}s", "allow_http": True},
+        retry_config={"max_retries": 0},
+    )
+
+
+def _read_s3(href: str, span: Span, fresh: bool, reads: Reads) -> tuple[bytes, int]:
+    import obstore
+    from obstore.exceptions import BaseError
+
+    where = urlsplit(href)
+    try:
+        build = _store.__wrapped__ if fresh else _store
+        store = build(os.getpid(), where.netloc, reads.timeout, 0)
+        answer = obstore.get(
+            store, unquote(where.path.lstrip("/")), options={"range": (span[0], span[0] + span[1])}
+        )
+        return bytes(answer.bytes()), int(answer.meta["size"])
+    except FileNotFoundError as error:
+        raise ReadFailed(f"{href}: no such object") from error
+    except (BaseError, OSError) as error:
+        raise Hiccup(f"{type(error).__name__}: {error}") from error

@@ -1,0 +1,107 @@
+"""Images that are no deflate COGs (JPEG 2000, LZW, ZSTD, striped …), through GDAL.
+
+Belongs here: the same face as ``cog.Cog`` on top of rasterio. Does not belong here: the common
+case; this one is slower. GDAL reads through a ``RangeFile``: its own network layer would replay
+failures from its cache.
+"""
+
+import contextlib
+from collections.abc import Iterator, Sequence
+from functools import partial
+from uuid import uuid4
+
+import numpy as np
+import rasterio
+from rasterio.errors import RasterioError
+from rasterio.windows import Window as RasterWindow
+
+from neve.errors import ReadFailed
+from neve.reading.cog import HEAD, Level
+from neve.reading.rangefile import RangeFile
+from neve.reading.ranges import Hiccup, Reads, fetch, retrying, shown
+from neve.reading.warping import Window
+
+
+class Raster:
+    """A file: ``levels`` (one: no overviews), ``dtype``, ``epsg``, ``size``.
+
+    Nothing is held open, since GDAL's handles belong to one thread.
+    """
+
+    def __init__(self, href: str, reads: Reads) -> None:
+        """Read the header. Raises ``ReadFailed``."""
+        self.href, self.reads = href, reads
+        retrying(href, reads, self._describe)
+
+    def _describe(self, fresh: bool) -> None:
+        (head,), self.size = fetch(self.href, [(0, HEAD)], fresh, self.reads)
+        self._source = RangeFile(self.href, head, self.size, self.reads)
+        with self._opened() as dataset:
+            self.dtype = np.dtype(dataset.dtypes[0])
+            if self.dtype not in (np.uint8, np.uint16) or dataset.count != 1:
+                raise ReadFailed(
+                    f"{shown(self.href)}: {dataset.count} × {self.dtype}; "
+                    "one band of uint8 or uint16 is expected"
+                )
+            self.epsg = dataset.crs.to_epsg() if dataset.crs else None
+            height, width = dataset.shape
+            self.levels = (Level(height, width, dataset.block_shapes[0], dataset.transform),)
+
+    @contextlib.contextmanager
+    def _opened(self) -> Iterator[rasterio.DatasetReader]:
+        """The dataset; what goes wrong has the reason of the file where that is to blame."""
+        failures, name = self._source.failures, f"neve-{uuid4()}"
+        failures.clear()
+
+        def opener(path: str, mode: str = "rb") -> RangeFile:
+            # GDAL asks for companions (.aux.xml, .ovr) too.
+            if not path.endswith(name):
+                raise FileNotFoundError(path)
+            return self._source.again()
+
+        try:
+            with (
+                rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"),
+                rasterio.open(name, opener=opener) as dataset,
+            ):
+                yield dataset
+        except RasterioError as error:
+            raise failures[0] if failures else Hiccup(f"GDAL: {error}") from error
+        if failures:
+            raise failures[0]
+
+    def prefetch(self, level: int, wanted: Sequence[tuple[int, int]]) -> None:
+        """GDAL fetches while it decodes."""
+
+    def close(self) -> None:
+        """Nothing is held open."""
+
+    def paste(
+        self, level: int, wanted: Sequence[tuple[int, int]], window: Window
+    ) -> Iterator[tuple[int, int]]:
+        """See ``cog.Cog.paste``."""
+        for at in wanted:
+            retrying(self.href, self.reads, partial(self._paste, at=at, window=window))
+            yield at
+
+    def _paste(self, fresh: bool, at: tuple[int, int], window: Window) -> None:
+        if fresh:
+            self._describe(fresh)
+        shape = self.levels[0]
+        row, col = at[0] * shape.tile[0], at[1] * shape.tile[1]
+        top, left = max(row, window.row), max(col, window.col)
+        bottom = min(row + shape.tile[0], shape.height, window.row + window.pixels.shape[0])
+        right = min(col + shape.tile[1], shape.width, window.col + window.pixels.shape[1])
+        if bottom <= top or right <= left:
+            return
+        rows = slice(top - window.row, bottom - window.row)
+        cols = slice(left - window.col, right - window.col)
+        with self._opened() as dataset:
+            place = f"BLOCK_OFFSET_{at[1]}_{at[0]}"
+            if dataset.driver == "GTiff" and not dataset.get_tag_item(place, "TIFF", bidx=1):
+                # GDAL would read zeros.
+                raise ReadFailed(
+                    f"{shown(self.href)}: tile {at} is missing: unfinished or sparse file"
+                )
+            part = RasterWindow(left, top, right - left, bottom - top)
+            window.pixels[rows, cols] = dataset.read(1, window=part)

@@ -1,0 +1,107 @@
+"""What several tests need: a tiny region with real COGs beside it."""
+
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from neve.build.month import Provenance
+from neve.build.plan import MonthPlan, plan_month
+from neve.catalog.opening import open_catalog
+from neve.cube.layout import layout_of
+from neve.cube.store import Cube, open_cube
+from neve.demo.scenes import DayPlan, ScenePlan, TilePlan, write_scenes
+from neve.region import Region, load
+from neve.scenes.choosing import choose
+
+PROJECT = Path(__file__).parents[1]
+PLAN = ScenePlan(
+    tiles=(TilePlan("33TTL", 268020, 5047800),),
+    days=(
+        DayPlan("2024-06-03", clouds=0.3),
+        DayPlan("2024-06-08", "sentinel-2b", clouds=0.5, shift=-1000),
+        DayPlan("2024-06-18", "sentinel-2b", clouds=0.2, baseline="02.14"),
+        DayPlan("2024-07-03", clouds=0.3),
+        DayPlan("2024-07-08", "sentinel-2b", clouds=0.3),
+    ),
+    size=96,
+)
+# 83 × 75 pixels: no multiple of a block, a chunk or a factor.
+REGION = """\
+name: tiny
+area: {bbox: [12.04, 45.51, 12.10, 45.545]}
+crs: EPSG:32633
+resolution: 60
+start: 2024-06
+bands: [blue, green, red, nir]
+indices: [NDVI, EVI]
+overviews: [2, 4, 16]
+block: 32
+chunk: 16
+catalog: scenes
+store: cube
+land: false
+"""
+
+
+@dataclass(frozen=True)
+class Tiny:
+    """A folder with a region file, scenes of two months, and where the cube will be."""
+
+    folder: Path
+
+    @property
+    def file(self) -> Path:
+        return self.folder / "tiny.yaml"
+
+    @property
+    def region(self) -> Region:
+        return load(self.file)
+
+    @property
+    def store(self) -> str:
+        return str(self.folder / "cube")
+
+    def cube(self) -> Cube:
+        return open_cube(self.store, layout_of(self.region))
+
+    def cube_at(self, name: str) -> Cube:
+        return open_cube(str(self.folder / name), layout_of(self.region))
+
+    def plan(self, month: str = "2024-06") -> MonthPlan:
+        region = self.region
+        catalog = open_catalog(region.catalog)
+        items = catalog.search(region.collection, region.grid().lonlat_bounds(), month)
+        scenes = choose(items, region.bands, month, catalog.base)
+        layout = layout_of(region)
+        return plan_month(region, month, scenes, list(layout.grid.blocks(layout.block)))
+
+
+def children(pid: int) -> list[int]:
+    return [int(p) for p in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def alive(pid: int) -> bool:
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return False
+    return state != "Z"
+
+
+BY = Provenance(run_id="test", code_version="0")
+
+
+@pytest.fixture(scope="session")
+def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("scenes")
+    write_scenes(folder, PLAN)
+    return folder
+
+
+@pytest.fixture
+def tiny(tmp_path: Path, scenes: Path) -> Tiny:
+    shutil.copytree(scenes, tmp_path / "scenes")
+    (tmp_path / "tiny.yaml").write_text(REGION, "utf-8")
+    return Tiny(tmp_path)

@@ -1,0 +1,91 @@
+"""The command line: exit codes, errors on stderr, and a build through the Dagster assets."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import xarray as xr
+from conftest import PROJECT
+
+from neve.cube.reader import open_tree
+
+
+def neve(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
+    program = str(Path(sys.executable).with_name("neve"))
+    environment = os.environ | {"DAGSTER_HOME": str(cwd), "NEVE_WORK": str(cwd / ".neve")}
+    (cwd / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text("utf-8"))
+    return subprocess.run(
+        [program, *map(str, arguments)],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.mark.slow
+def test_build_publishes_a_month_and_info_tells_of_it(tiny, tmp_path):
+    built = neve("build", tiny.file, "--month", "2024-06", cwd=tmp_path)
+    assert built.returncode == 0, built.stderr
+    published = json.loads(built.stdout.splitlines()[-1])
+    assert Path(published["store"]) == tmp_path / "cube"
+    history = tiny.cube().history()
+    assert history[0].id == published["snapshot"]
+    assert len(history[0].metadata["run_id"]) == 36
+    told = neve("info", tmp_path / "cube", cwd=tmp_path)
+    assert "2024-06" in told.stdout
+    assert published["snapshot"] in told.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("change", "month", "code", "named"),
+    [
+        (("resolution: 60", "resolution: -1"), "2024-06", 3, "'resolution'"),
+        (("min_obs", "min_obs"), "2024-13", 3, "YYYY-MM"),
+        (("bands: [blue, green, red, nir]", "bands: [red, nir, swir16]"), "2024-06", 3, "swir16"),
+        (("catalog: scenes", "catalog: nowhere"), "2024-06", 3, "nowhere"),
+        (("catalog: scenes", "catalog: http://127.0.0.1:9"), "2024-06", 4, "127.0.0.1:9"),
+    ],
+)
+def test_what_goes_wrong_is_named_with_a_stable_code(tiny, tmp_path, change, month, code, named):
+    text = tiny.file.read_text("utf-8").replace("[NDVI, EVI]", "[NDVI]").replace(*change)
+    tiny.file.write_text(text, "utf-8")
+    failed = neve("build", tiny.file, "--month", month, cwd=tmp_path)
+    assert failed.returncode == code, failed.stderr[-3000:]
+    assert named in failed.stderr.splitlines()[-1]
+    assert not (tmp_path / "cube").exists() or len(open_tree(tiny.store)["1x"].time) == 0
+
+
+def test_the_demo_removes_nothing_that_is_not_its_own(tmp_path):
+    (tmp_path / "thesis.txt").write_text("mine")
+    assert neve("demo", tmp_path, cwd=tmp_path).returncode == 3
+    assert (tmp_path / "thesis.txt").read_text() == "mine"
+
+
+def test_wrong_usage_ends_with_two(tmp_path):
+    assert neve("build", cwd=tmp_path).returncode == 2
+    assert neve("info", tmp_path / "none", cwd=tmp_path).returncode == 3
+
+
+@pytest.mark.slow
+def test_overviews_are_added_to_a_dataset_of_others_but_not_to_a_cube(tiny, tmp_path):
+    x, y = 500_000 + 10 * (np.arange(50) + 0.5), 5_000_000 - 10 * (np.arange(30) + 0.5)
+    values = np.arange(1500, dtype="float32").reshape(30, 50)
+    other = xr.Dataset({"v": (("y", "x"), values)}, coords={"x": x, "y": y})
+    other.to_zarr(tmp_path / "other", group="1x", zarr_format=3, consolidated=False)
+    asked = ("overviews", tmp_path / "other", "--factors", "2,10", "--crs", "EPSG:32633")
+    added = neve(*asked, cwd=tmp_path)
+    assert added.returncode == 0, added.stderr
+    level = xr.open_zarr(tmp_path / "other", group="10x", consolidated=False)
+    np.testing.assert_allclose(level["v"], values.reshape(3, 10, 5, 10).mean(axis=(1, 3)))
+    tiny.cube()
+    refused = neve("overviews", tiny.store, cwd=tmp_path)
+    assert refused.returncode == 3
+    assert "with its months" in refused.stderr

@@ -1,0 +1,95 @@
+"""The Dagster layer: five assets over region × month, and what a run's page shows."""
+
+import dagster as dg
+import pytest
+from conftest import PROJECT
+
+from assets import month_assets
+from pipelines.definitions import definitions
+from pipelines.month import QUIET
+from pipelines.partitions import month_partitions, partition_key
+from pipelines.settings import resources
+
+
+@pytest.fixture
+def wired(tiny, tmp_path):
+    return resources(
+        {
+            "NEVE_REGIONS": str(tiny.file),
+            "NEVE_WORK": str(tmp_path / ".neve"),
+            "NEVE_WORKERS": "-1",
+            "NEVE_LAND": str(PROJECT / "node_modules/world-atlas"),
+        }
+    )
+
+
+def materialise(tiny, wired, month="2024-06", **more):
+    return dg.materialize(
+        month_assets(month_partitions([tiny.region])),
+        partition_key=partition_key("tiny", month),
+        resources=wired,
+        run_config=QUIET,
+        raise_on_error=False,
+        **more,
+    )
+
+
+def test_the_definitions_load_with_their_five_assets():
+    found = definitions()
+    keys = {key.to_user_string() for key in found.resolve_all_asset_keys()}
+    assert keys == {"scenes", "blocks", "composite", "indices", "overviews"}
+    graph = found.resolve_asset_graph()
+    for key in graph.get_all_asset_keys():
+        node = graph.get(key)
+        assert node.kinds, key
+        assert node.owners, key
+        assert node.description, key
+        assert isinstance(node.partitions_def, dg.MultiPartitionsDefinition)
+    assert found.resolve_job_def("month")
+
+
+def test_a_run_shows_what_it_did(tiny, wired):
+    result = materialise(tiny, wired)
+    assert result.success
+    shown = {
+        m.asset_key.to_user_string(): m.metadata
+        for node in ("scenes", "blocks", "cube")
+        for m in result.asset_materializations_for_node(node)
+    }
+    assert set(shown) == {"scenes", "blocks", "composite", "indices", "overviews"}
+    assert shown["scenes"]["scenes"].value == 3
+    assert shown["blocks"]["blocks"].value == 9
+    tip = tiny.cube().tip()
+    assert {shown[key]["snapshot"].value for key in ("composite", "indices", "overviews")} == {tip}
+    assert 0.5 < shown["composite"]["valid fraction"].value <= 1
+    assert shown["composite"]["scenes used"].value == 3
+
+
+def test_any_selection_of_the_cube_is_the_whole_cube(tiny, wired):
+    assert materialise(tiny, wired, selection=["scenes", "blocks"]).success
+    with pytest.raises(dg.DagsterInvalidDefinitionError):
+        materialise(tiny, wired, selection=["indices"])
+    assert len(tiny.cube().history()) == 2  # nothing but the empty cube
+
+
+def test_a_failed_run_marks_nothing_as_materialised(tiny, wired):
+    for file in (tiny.folder / "scenes").glob("*20240608*/B04.tif"):
+        file.write_bytes(file.read_bytes()[:200])
+    result = materialise(tiny, wired)
+    assert not result.success
+    assert not result.asset_materializations_for_node("cube")
+    assert len(tiny.cube().history()) == 2
+
+
+def test_a_month_before_the_start_is_refused_by_name(tiny, wired):
+    early = tiny.region.model_copy(update={"start": "2024-01"})
+    result = dg.materialize(
+        month_assets(month_partitions([early])),
+        partition_key=partition_key("tiny", "2024-02"),
+        resources=wired,
+        run_config=QUIET,
+        raise_on_error=False,
+    )
+    assert not result.success
+    message = str(result.get_step_failure_events()[0].event_specific_data)
+    assert "before the region's start 2024-06" in message

@@ -1,0 +1,84 @@
+import itertools
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from images import UTM33, north_up, write_image
+
+from neve.errors import ReadFailed
+from neve.reading.cog import Cog
+from neve.reading.image import read_window
+from neve.reading.rangefile import RangeFile
+from neve.reading.ranges import GAP, Reads, fetch, grouped
+
+READS = Reads(attempts=2, pause=0.01, timeout=5)
+
+
+@given(st.lists(st.tuples(st.integers(0, 600_000), st.integers(1, 90_000)), max_size=8))
+def test_one_request_serves_neighbours(spans: list[tuple[int, int]]) -> None:
+    groups = grouped("https://nowhere/a.tif", spans)
+    assert sorted(k for group in groups for k in group) == list(range(len(spans)))
+    edges = [(min(spans[k][0] for k in g), max(sum(spans[k]) for k in g)) for g in groups]
+    for (_, end), (start, _) in itertools.pairwise(edges):
+        assert start - end > GAP
+    assert [len(group) for group in grouped("/local", [(0, 5), (5, 5)])] == [1, 1]
+
+
+def test_spans_come_back_in_their_order(tmp_path: Path) -> None:
+    data = np.random.default_rng(0).bytes(1000)
+    (tmp_path / "a b").write_bytes(data)
+    spans = [(900, 200), (0, 10), (5, 10), (1000, 5)]
+    expected = [data[start : start + length] for start, length in spans]
+    for href in (str(tmp_path / "a b"), (tmp_path / "a b").as_uri()):
+        assert fetch(href, spans, False, READS) == (expected, 1000)
+
+
+@given(st.lists(st.tuples(st.integers(0, 700_000), st.integers(0, 400_000)), max_size=5))
+def test_a_range_file_reads_like_a_file(
+    tmp_path_factory: pytest.TempPathFactory, moves: list[tuple[int, int]]
+) -> None:
+    path = tmp_path_factory.getbasetemp() / "range-file"
+    if not path.exists():
+        path.write_bytes(np.random.default_rng(0).bytes(600_001))
+    head = path.read_bytes()[:1000]
+    file = RangeFile(str(path), head, 600_001, READS)
+    with path.open("rb") as plain:
+        for offset, length in moves:
+            assert file.seek(offset) == plain.seek(offset)
+            assert file.read(length) == plain.read(length)
+            assert file.tell() == plain.tell()
+
+
+@pytest.fixture
+def bucket(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
+    """An S3 server of moto with one image, ``s3://scenes/a b.tif``."""
+    moto = pytest.importorskip("moto.server")
+    boto3 = pytest.importorskip("boto3")
+    path = write_image(tmp_path / "a b.tif", PIXELS, north_up(500_000, 5_000_000, 10))
+    server = moto.ThreadedMotoServer(port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    for key, value in {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}", "AWS_ALLOW_HTTP": "true",
+        "AWS_ACCESS_KEY_ID": "a", "AWS_SECRET_ACCESS_KEY": "b", "AWS_REGION": "us-east-1",
+    }.items():  # fmt: skip
+        monkeypatch.setenv(key, value)
+    client = boto3.client("s3", region_name="us-east-1", endpoint_url=f"http://{host}:{port}")
+    client.create_bucket(Bucket="scenes")
+    client.upload_file(str(path), "scenes", "a b.tif")
+    yield "s3://scenes"
+    server.stop()
+
+
+PIXELS = np.arange(1, 200 * 150 + 1, dtype="u2").reshape(200, 150)
+
+
+def test_s3(bucket: str) -> None:
+    image = Cog(f"{bucket}/a%20b.tif", READS)
+    assert image.epsg == int(UTM33.removeprefix("EPSG:"))
+    np.testing.assert_array_equal(read_window(image, (0, 0), (200, 150)), PIXELS)
+    with pytest.raises(ReadFailed, match="no such object"):
+        Cog(f"{bucket}/none.tif", READS)

@@ -1,0 +1,319 @@
+import hashlib
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from flaky_server import flaky
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from images import UTM33, north_up, write_image
+from rasterio.shutil import copy as copy_image
+
+from neve.errors import ReadFailed
+from neve.grid import Grid
+from neve.reading.cog import Cog
+from neve.reading.image import How, Target, observe, open_image, read_window
+from neve.reading.ranges import Reads
+from neve.reading.rasters import Raster
+from neve.reading.warping import Planes, lattice
+from neve.scenes.values import FILL, Asset
+
+READS = Reads(attempts=3, pause=0.01, timeout=2)
+PLACE = north_up(500_000, 5_000_000, 10)
+
+
+def noise(shape: tuple[int, int], dtype: str = "u2") -> np.ndarray:
+    return np.random.default_rng(5).integers(1, 250 if dtype == "u1" else 9000, shape).astype(dtype)
+
+
+def native(path: Path | str, shape: tuple[int, int], reads: Reads = READS) -> np.ndarray:
+    image = open_image(Asset(str(path)), UTM33, reads)
+    pixels = read_window(image, (0, 0), shape)
+    image.close()
+    return pixels
+
+
+@pytest.mark.parametrize("dtype", ["u1", "u2"])
+@pytest.mark.parametrize(
+    "profile",
+    [
+        {},
+        {"predictor": 1},
+        {"BIGTIFF": "YES"},
+        {"driver": "COG", "blocksize": 128, "tiled": None, "blockxsize": None, "blockysize": None},
+        {"compress": "lzw"},
+        {"compress": "zstd"},
+        {"tiled": False, "blockxsize": None, "blockysize": 16},
+        {"ENDIANNESS": "BIG"},
+    ],
+)
+def test_every_pixel_of_every_kind_of_file(tmp_path: Path, dtype: str, profile: dict) -> None:
+    pixels = noise((301, 197), dtype)
+    profile = {key: value for key, value in profile.items() if value is not None}
+    if profile.get("driver") == "COG":
+        plain = write_image(tmp_path / "plain.tif", pixels, PLACE)
+        path = tmp_path / "cog.tif"
+        copy_image(plain, path, driver="COG", compress="deflate", predictor=2, blocksize=128)
+    else:
+        path = write_image(tmp_path / "a.tif", pixels, PLACE, **profile)
+    np.testing.assert_array_equal(native(path, (301, 197)), pixels)
+
+
+def test_jpeg_2000(tmp_path: Path) -> None:
+    pixels = noise((150, 130))
+    with rasterio.open(
+        tmp_path / "a.jp2", "w", driver="JP2OpenJPEG", count=1, height=150, width=130,
+        dtype="uint16", crs=UTM33, transform=PLACE, QUALITY=100, REVERSIBLE="YES",
+    ) as image:  # fmt: skip
+        image.write(pixels, 1)
+    np.testing.assert_array_equal(native(tmp_path / "a.jp2", (150, 130)), pixels)
+
+
+def test_a_window_past_the_edges_is_zero_there(tmp_path: Path) -> None:
+    pixels = noise((100, 90))
+    image = Cog(str(write_image(tmp_path / "a.tif", pixels, PLACE)), READS)
+    window = read_window(image, (-7, 60), (120, 50))
+    expected = np.zeros((120, 50), "u2")
+    expected[7:107, :30] = pixels[:, 60:]
+    np.testing.assert_array_equal(window, expected)
+
+
+def test_georeference_is_gdals(tmp_path: Path) -> None:
+    for point in ("Area", "Point"):
+        path = write_image(tmp_path / f"{point}.tif", noise((64, 64)), PLACE)
+        with rasterio.open(path, "r+") as image:
+            image.update_tags(AREA_OR_POINT=point)
+        with rasterio.open(path) as image:
+            found = Cog(str(path), READS)
+            assert found.levels[0].transform.almost_equals(image.transform)
+            assert found.epsg == 32633
+
+
+# --- Failures: never nodata ---
+
+
+def cut(path: Path, share: float) -> Path:
+    data = path.read_bytes()
+    path.write_bytes(data[: int(len(data) * share)])
+    return path
+
+
+@pytest.mark.parametrize("compress", ["deflate", "lzw"])
+@pytest.mark.parametrize("share", [0.0, 0.0001, 0.3, 0.9, 0.999])
+def test_a_truncated_file_fails(tmp_path: Path, share: float, compress: str) -> None:
+    source = write_image(tmp_path / "a.tif", noise((256, 256)), PLACE, compress=compress)
+    path = tmp_path / "cog.tif"
+    copy_image(source, path, driver="COG", compress=compress, blocksize=128)
+    with pytest.raises(ReadFailed, match=r"cog\.tif"):
+        native(cut(path, share), (256, 256))
+
+
+@pytest.mark.parametrize("compress", ["deflate", "lzw"])
+def test_a_tile_that_was_never_written_fails(tmp_path: Path, compress: str) -> None:
+    pixels = noise((256, 256))
+    pixels[64:128, 64:128] = 0
+    path = write_image(tmp_path / "a.tif", pixels, PLACE, compress=compress, SPARSE_OK=True)
+    with pytest.raises(ReadFailed, match="missing"):
+        native(path, (256, 256))
+
+
+def test_a_flipped_bit_fails(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.tif", noise((256, 256)), PLACE)
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 4
+    path.write_bytes(data)
+    with pytest.raises(ReadFailed, match="inflate"):
+        native(path, (256, 256))
+
+
+@pytest.mark.parametrize("text", [b"", b"<html>busy</html>", b"II*\0" + bytes(60)])
+def test_what_is_no_image_fails(tmp_path: Path, text: bytes) -> None:
+    (tmp_path / "a.tif").write_bytes(text)
+    with pytest.raises(ReadFailed, match=r"a\.tif"):
+        native(tmp_path / "a.tif", (8, 8))
+    with pytest.raises(ReadFailed, match=r"none\.tif"):
+        native(tmp_path / "none.tif", (8, 8))
+
+
+def test_floats_are_refused(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.tif", noise((64, 64)).astype("f4"), PLACE, predictor=1)
+    with pytest.raises(ReadFailed, match="float32"):
+        native(path, (64, 64))
+
+
+def test_size_checksum_and_crs_are_held_against_the_item(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.tif", noise((64, 64)), PLACE)
+    data = path.read_bytes()
+    good = Asset(str(path), size=len(data), checksum="1220" + hashlib.sha256(data).hexdigest())
+    open_image(good, UTM33, READS)
+    for checksum, message in (("1220" + "0" * 64, "checksum"), ("ff00", "unknown kind")):
+        with pytest.raises(ReadFailed, match=message):
+            open_image(replace(good, checksum=checksum), UTM33, READS)
+    with pytest.raises(ReadFailed, match=f"{len(data)} bytes, its item says {len(data) + 1}"):
+        open_image(replace(good, size=len(data) + 1), UTM33, READS)
+    with pytest.raises(ReadFailed, match="EPSG:32633, its item says EPSG:32634"):
+        open_image(good, "EPSG:32634", READS)
+
+
+# --- The network ---
+
+
+@pytest.mark.parametrize("mode", ["500", "503", "429", "reset", "html", "short", "garbled"])
+@pytest.mark.parametrize("name", ["a.tif", "lzw.tif"])
+def test_passing_trouble_is_retried(tmp_path: Path, mode: str, name: str) -> None:
+    pixels = noise((300, 200))
+    write_image(tmp_path / name, pixels, PLACE, compress="lzw" if "lzw" in name else "deflate")
+    if name == "lzw.tif" and mode == "garbled":
+        pytest.skip("LZW has no checksum")
+    with flaky(tmp_path, mode, failures=2) as server:
+        found = native(f"{server.url}/{name}", (300, 200))
+        np.testing.assert_array_equal(found, pixels)
+        assert sum(server.requests.values()) > 2
+
+
+@pytest.mark.parametrize("mode", ["500", "reset", "html", "short", "garbled"])
+def test_lasting_trouble_fails_and_names_the_url_without_its_signature(
+    tmp_path: Path, mode: str
+) -> None:
+    write_image(tmp_path / "a.tif", noise((300, 200)), PLACE)
+    with flaky(tmp_path, mode, failures=999) as server:
+        with pytest.raises(ReadFailed) as caught:
+            native(f"{server.url}/a.tif?sig=SECRET", (300, 200))
+        assert f"{server.url}/a.tif" in str(caught.value)
+        assert "SECRET" not in str(caught.value)
+
+
+def test_a_missing_file_is_asked_for_once(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.tif", noise((64, 64)), PLACE)
+    with flaky(tmp_path, "404", failures=999) as server:
+        with pytest.raises(ReadFailed, match="HTTP 404"):
+            native(f"{server.url}/a.tif", (64, 64))
+        assert server.requests == {"/a.tif": 1}
+
+
+# --- Values on a grid ---
+
+
+def onto(
+    grid: Grid, path: Path, shift: int = 0, overviews: bool = False
+) -> tuple[np.ndarray, np.ndarray]:
+    """(values, valid) of one image on a grid, all pixels needed."""
+    image = open_image(Asset(str(path)), UTM33, READS)
+    out = np.full(grid.shape, FILL, np.int16)
+    need = np.packbits(np.ones(grid.shape, bool), axis=1)
+    valid = need.copy()
+    target = Target(grid, UTM33, lattice(grid, UTM33))
+    observe(image, target, Planes(need, valid, out), How(shift, overviews, None))
+    image.close()
+    return out, np.unpackbits(valid, axis=1, count=grid.width).astype(bool)
+
+
+def slow_bilinear(pixels: np.ndarray, u: float, v: float, low: int) -> float | None:
+    """Value at pixel coordinates (corner = 0) from the neighbours that have data."""
+    if not (0 <= u < pixels.shape[1] and 0 <= v < pixels.shape[0]) or pixels[int(v), int(u)] <= low:
+        return None
+    total = weights = 0.0
+    for r in range(pixels.shape[0]):
+        for c in range(pixels.shape[1]):
+            weight = max(0, 1 - abs(c + 0.5 - u)) * max(0, 1 - abs(r + 0.5 - v))
+            if weight > 0 and pixels[r, c] > low:
+                total, weights = total + weight * pixels[r, c], weights + weight
+    return total / weights
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    st.integers(0, 99), st.sampled_from([10.0, 7.3, 12.9]), st.floats(-40, 60), st.floats(-60, 40),
+    st.sampled_from([0, -1000]),
+)  # fmt: skip
+def test_bilinear_against_a_slow_oracle(
+    tmp_path_factory: pytest.TempPathFactory,
+    seed: int, size: float, left: float, top: float, shift: int,
+) -> None:  # fmt: skip
+    rng = np.random.default_rng(seed)
+    pixels = rng.integers(0, 4, (16, 16)) * rng.integers(1, 9000, (16, 16))
+    pixels[rng.random((16, 16)) < 0.1] = 1
+    path = tmp_path_factory.mktemp("b") / "a.tif"
+    write_image(path, pixels.astype("u2"), PLACE, blockxsize=16, blockysize=16)
+    grid = Grid(UTM33, size, 500_000 + left, 5_000_000 + top, 21, 18)
+    values, valid = onto(grid, path, shift)
+    for r, y in enumerate(grid.ys()):
+        for c, x in enumerate(grid.xs()):
+            at = (x - 500_000) / 10 + 1e-6, (5_000_000 - y) / 10 + 1e-6
+            expected = slow_bilinear(pixels, *at, low=1 if shift else 0)
+            assert valid[r, c] == (expected is not None)
+            if expected is not None:
+                assert abs(values[r, c] - np.clip(expected + shift, -32767, 32767)) <= 0.51
+
+
+def test_on_the_same_grid_pixels_are_copied_exactly(tmp_path: Path) -> None:
+    pixels = noise((150, 170))
+    pixels[::7, ::5] = 0
+    path = write_image(tmp_path / "a.tif", pixels, PLACE)
+    grid = Grid(UTM33, 10, 500_000 - 300, 5_000_000 + 200, 230, 220)
+    values, valid = onto(grid, path)
+    inner = slice(20, 170), slice(30, 200)
+    np.testing.assert_array_equal(values[inner][pixels > 0], pixels[pixels > 0])
+    expected = np.zeros(grid.shape, bool)
+    expected[inner] = pixels > 0
+    np.testing.assert_array_equal(valid, expected)
+
+
+def test_shift_saturates_and_leaves_negative_reflectance(tmp_path: Path) -> None:
+    pixels = np.full((64, 64), 600, "u2")
+    pixels[0, :4] = 0, 1, 2, 65535
+    path = write_image(tmp_path / "a.tif", pixels, PLACE)
+    grid = Grid(UTM33, 10, 500_000, 5_000_000, 64, 64)
+    values, valid = onto(grid, path, shift=-1000)
+    assert valid[0, :5].tolist() == [False, False, True, True, True]
+    assert values[0, 2:5].tolist() == [-998, 32767, -400]
+    values, valid = onto(grid, path, shift=0)
+    assert valid[0, :5].tolist() == [False, True, True, True, True]
+    assert values[0, 1:5].tolist() == [1, 2, 32767, 600]
+
+
+@pytest.mark.parametrize("times", [2, 3, 5])
+def test_an_integer_multiple_is_the_mean_of_pixels_with_data(tmp_path: Path, times: int) -> None:
+    pixels = noise((120, 180))
+    pixels[np.random.default_rng(1).random(pixels.shape) < 0.4] = 0
+    pixels[:15, :15] = 0
+    path = write_image(tmp_path / "a.tif", pixels, PLACE)
+    grid = Grid(UTM33, 10 * times, 500_000, 5_000_000, 180 // times, 120 // times)
+    values, valid = onto(grid, path)
+    cells = pixels.reshape(120 // times, times, 180 // times, times).swapaxes(1, 2)
+    total, count = cells.sum((2, 3), dtype=int), (cells > 0).sum((2, 3))
+    np.testing.assert_array_equal(valid, count > 0)
+    mean = np.floor(total[valid] / count[valid] + 0.5)
+    np.testing.assert_array_equal(values[valid], mean)
+
+
+def test_a_broken_multiple_is_weighted_by_area(tmp_path: Path) -> None:
+    pixels = noise((64, 64))
+    path = write_image(tmp_path / "a.tif", pixels, PLACE)
+    grid = Grid(UTM33, 25, 500_000 + 5, 5_000_000 - 5, 20, 20)
+    values, _ = onto(grid, path)
+    fine = pixels.repeat(2, 0).repeat(2, 1).astype(float)[1:101, 1:101]
+    mean = fine.reshape(20, 5, 20, 5).mean((1, 3))
+    assert np.abs(values - mean).max() <= 0.5
+
+
+def test_overviews_are_read_only_on_request(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.tif", noise((256, 256)), PLACE)
+    with rasterio.open(path, "r+") as image:
+        image.build_overviews([2, 4], rasterio.enums.Resampling.nearest)
+    with rasterio.open(path) as image:
+        overview = image.read(1, out_shape=(64, 64))
+    grid = Grid(UTM33, 40, 500_000, 5_000_000, 64, 64)
+    np.testing.assert_array_equal(onto(grid, path, overviews=True)[0], overview)
+    mean = noise((256, 256)).reshape(64, 4, 64, 4).mean((1, 3))
+    assert np.abs(onto(grid, path)[0] - mean).max() <= 0.5
+
+
+def test_raster_and_cog_agree_on_overview_free_reading(tmp_path: Path) -> None:
+    path = write_image(tmp_path / "a.tif", noise((200, 130)), PLACE)
+    one = read_window(Cog(str(path), READS), (30, 40), (150, 80))
+    raster = Raster(str(path), READS)
+    np.testing.assert_array_equal(one, read_window(raster, (30, 40), (150, 80)))
+    raster.close()

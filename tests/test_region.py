@@ -1,0 +1,104 @@
+"""Region files: what stands in the issue works as it stands, and every mistake is named."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from neve.errors import RegionInvalid
+from neve.region import load
+
+TWL = """\
+name: twl
+area: {bbox: [15.2, 45.3, 16.2, 45.9]}   # lon/lat; or geometry: <GeoJSON file>; may cross 180°
+crs: EPSG:32633        # or EPSG:4326, or utm = the zone of the centre
+resolution: 120        # in units of the CRS
+anchor: [60, 0]
+start: 2023-08
+bands: [blue, green, red, nir]
+indices: [NDVI, EVI, SAVI]
+overviews: [4, 16, 64]
+mask: {drop: [0, 1, 3, 8, 9, 10]}
+collection: sentinel-2-l2a
+"""
+
+
+def write(folder: Path, text: str) -> Path:
+    file = folder / "region.yaml"
+    file.write_text(text, "utf-8")
+    return file
+
+
+def test_the_published_file_works_as_it_stands(tmp_path):
+    region = load(write(tmp_path, TWL))
+    grid = region.grid()
+    assert (grid.crs, grid.width, grid.height) == ("EPSG:32633", 656, 562)
+    assert (grid.left - 60) % 120 == 0
+    assert grid.top % 120 == 0
+    assert [i.name for i in region.index_values()] == ["NDVI", "EVI", "SAVI"]
+    assert region.recipe().drop == (0, 1, 3, 8, 9, 10)
+
+
+def test_utm_is_the_zone_of_the_centre(tmp_path):
+    region = load(write(tmp_path, TWL.replace("crs: EPSG:32633", "crs: utm")))
+    assert region.grid().crs == "EPSG:32633"
+
+
+def test_an_area_may_cross_the_antimeridian(tmp_path):
+    text = TWL.replace("[15.2, 45.3, 16.2, 45.9]", "[179.5, -17, -179.5, -16]")
+    text = text.replace("EPSG:32633", "EPSG:4326").replace("resolution: 120", "resolution: 0.01")
+    grid = load(write(tmp_path, text.replace("[60, 0]", "[0, 0]"))).grid()
+    assert (grid.width, grid.height) == (100, 100)
+    assert grid.bounds == pytest.approx((179.5, -17, 180.5, -16))
+
+
+def test_a_geometry_file_lies_beside_the_region_file(tmp_path):
+    polygon = '{"type":"Polygon","coordinates":[[[15,45],[16,45],[16,46],[15,45]]]}'
+    (tmp_path / "area.json").write_text(polygon, "utf-8")
+    text = TWL.replace("{bbox: [15.2, 45.3, 16.2, 45.9]}", "{geometry: area.json}")
+    assert load(write(tmp_path, text)).area.shape().bounds == (15, 45, 16, 46)
+
+
+def test_a_geometry_cut_at_the_antimeridian_is_one_area_again(tmp_path):
+    parts = [[[179, -17], [180, -17], [180, -16], [179, -16], [179, -17]]]
+    parts.append([[-180, -17], [-179, -17], [-179, -16], [-180, -16], [-180, -17]])
+    cut = {"type": "MultiPolygon", "coordinates": [[ring] for ring in parts]}
+    (tmp_path / "fiji.json").write_text(json.dumps(cut), "utf-8")
+    text = TWL.replace("{bbox: [15.2, 45.3, 16.2, 45.9]}", "{geometry: fiji.json}")
+    region = load(write(tmp_path, text.replace("EPSG:32633", "utm")))
+    assert region.area.shape().bounds == (179, -17, 181, -16)
+    assert region.grid().crs in ("EPSG:32701", "EPSG:32760")
+    assert region.grid().width < 2500
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "named"),
+    [
+        ("resolution: 120", "resolutoin: 120", "did you mean 'resolution'"),
+        ("resolution: 120", "resolution: -3", "'resolution'"),
+        ("resolution: 120", "", "'resolution' is missing"),
+        ("bands: [blue,", "bands: [bleu,", "did you mean 'blue'"),
+        ("bands: [blue, green, red, nir]", "bands: []", "'bands'"),
+        ("[NDVI, EVI, SAVI]", "[NDVI, EVIL]", "EVIL"),
+        ("[NDVI, EVI, SAVI]", "[NDMI]", "swir16"),
+        ("[4, 16, 64]", "[4, 6]", "each divides the next"),
+        ("{drop: [0, 1, 3, 8, 9, 10]}", "{drop: [77]}", "0–11"),
+        ("{drop: [0, 1, 3, 8, 9, 10]}", "{dorp: [1]}", "did you mean 'drop'"),
+        ("start: 2023-08", "start: 2023-13", "YYYY-MM"),
+        ("crs: EPSG:32633", "crs: EPSG:999999", "EPSG:<code>"),
+        ("[15.2, 45.3, 16.2, 45.9]", "[15.2, 46.3, 16.2, 45.9]", "south < north"),
+        ("{bbox: [15.2, 45.3, 16.2, 45.9]}", "{geometry: none.json}", "none.json"),
+        ("name: twl", "name: 'tw|l'", "'name'"),
+        ("resolution: 120", "resolution: .inf", "'resolution'"),
+        ("crs: EPSG:32633", "crs: EPSG:4326", "units of EPSG:4326"),
+        ("crs: EPSG:32633", "crs: EPSG:4807", "degrees"),
+        ("name: twl", "- a list", "YAML"),
+    ],
+)
+def test_a_mistake_names_the_file_the_key_and_the_fix(tmp_path, old, new, named):
+    assert old in TWL
+    file = write(tmp_path, TWL.replace(old, new))
+    with pytest.raises(RegionInvalid) as raised:
+        load(file)
+    assert str(file) in str(raised.value)
+    assert named in str(raised.value)
