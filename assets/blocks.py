@@ -27,9 +27,9 @@ def blocks_asset(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinitio
         region, _ = partition_of(context, regions)
         layout = layout_of(region)
         land = lands.land() if region.land else None
-        found = enumerate_blocks(layout.grid, layout.block, land, region.area.shape())
+        found = enumerate_blocks(layout.window, layout.block, land, region.area.shape())
         filtered = land.source if land else "not filtered"
-        rows, cols = layout.blocks_shape()
+        rows, cols = (part.stop - part.start for part in layout.blocks_window())
         return dg.MaterializeResult(
             value=BlockList(tuple(found), filtered),
             metadata={

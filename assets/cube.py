@@ -5,20 +5,31 @@ readers together or not at all.
 """
 
 from collections.abc import Iterator
-from typing import NoReturn
+from dataclasses import fields
+from typing import Any, NoReturn
 
 import dagster as dg
+from icechunk import IcechunkError
 from tqdm import tqdm
 
 from assets.partition import partition_of
+from assets.portrait import portrait
 from neve import __version__
-from neve.build.month import MonthReport, Provenance, build_month
+from neve.build.checks import NAMES
+from neve.build.month import MonthReport, Provenance, Wishes, build_month
 from neve.build.plan import plan_month
+from neve.errors import NeveError
 from neve.grid import BlockList
 from neve.scenes.values import SceneList
 from resources.cubes import Cubes
 from resources.engines import Engines
 from resources.regions import RegionFolder
+
+
+def wishes_config(rebuild: bool, allow_shrink: bool) -> dict[str, Any]:
+    """The run config that asks for ``Wishes``."""
+    return {"ops": {"cube": {"config": {"rebuild": rebuild, "allow_shrink": allow_shrink}}}}
+
 
 OWNERS = ["team:earth-observation"]
 SHOWN = 200
@@ -32,6 +43,11 @@ def cube_assets(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition
         partitions_def=partitions,
         group_name="cube",
         pool="build",
+        check_specs=[
+            dg.AssetCheckSpec(name, asset="composite", description=told)
+            for name, told in NAMES.items()
+        ],
+        config_schema={wish.name: dg.Field(bool, default_value=False) for wish in fields(Wishes)},
         specs=[
             dg.AssetSpec(
                 "composite",
@@ -67,51 +83,87 @@ def cube_assets(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition
     ) -> Iterator[dg.MaterializeResult[None]]:
         region, month = partition_of(context, regions)
         plan = plan_month(region, month, scenes, blocks.blocks)
-        with tqdm(total=len(plan.works), desc=f"{region.name} {month}", unit="block") as bar:
+        with tqdm(desc=f"{region.name} {month}", unit="block") as bar:
             report = build_month(
                 plan,
                 cubes.cube(region),
                 engines.engine(),
                 Provenance(context.run.run_id, __version__),
-                lambda done, _: _show(bar, done),
+                lambda done, total: _show(bar, done, total),
+                Wishes(**context.op_execution_context.op_config),
             )
-        yield from _results(report, cubes.location(region), scenes)
+        map_ = dg.MetadataValue.url(f"{cubes.viewer}/#at={report.snapshot}&month={month}")
+        shown: dict[str, dg.MetadataValue[str]] = {"map": map_}
+        try:
+            tree = cubes.tree(region, report.snapshot)
+            shown = portrait(tree, month, plan.layout.window) | shown
+        except (NeveError, IcechunkError, OSError) as error:
+            # The month is published: its run must not be told to have failed.
+            context.log.warning(f"no picture of {region.name} {month}: {error}")
+        yield from _results(report, cubes.location(region), scenes, shown)
 
     return cube
 
 
-def _show(bar: "tqdm[NoReturn]", done: int) -> None:
+def _show(bar: "tqdm[NoReturn]", done: int, total: int) -> None:
+    bar.total = total
     bar.update(done - bar.n)
 
 
 def _results(
-    report: MonthReport, location: str, scenes: SceneList
+    report: MonthReport,
+    location: str,
+    scenes: SceneList,
+    shown: dict[str, dg.MetadataValue[str]],
 ) -> Iterator[dg.MaterializeResult[None]]:
     published = {"snapshot": report.snapshot, "parent": report.parent, "store": location}
+    levels = dg.MetadataValue.table(
+        [
+            dg.TableRecord({"level": name, "height": shape[0], "width": shape[1]})
+            for name, shape in report.levels
+        ]
+    )
     yield dg.MaterializeResult(
         "composite",
         metadata={
-            **published,
+            **shown,
             "valid fraction": report.valid_pixels / max(report.pixels, 1),
             "median clear observations": report.median_count,
             "scenes used": len(report.used),
+            "scenes listed": len(scenes.scenes),
             "scenes lost": dg.MetadataValue.json([list(loss) for loss in report.lost]),
             "fingerprint": scenes.fingerprint,
             "pixels by observations": dg.MetadataValue.json(list(report.counts)),
             "blocks": report.blocks,
+            "blocks recomputed": report.recomputed,
             "seconds": report.seconds,
+            **({"not staged": report.unstaged} if report.unstaged else {}),
+            "levels": levels,
+            **published,
+            "scene ids": dg.MetadataValue.json([s.id for s in scenes.scenes][:SHOWN]),
         },
+        check_results=_verdicts(report),
     )
     yield dg.MaterializeResult("indices", metadata=published)
-    yield dg.MaterializeResult(
-        "overviews",
-        metadata={
-            **published,
-            "levels": dg.MetadataValue.table(
-                [
-                    dg.TableRecord({"level": name, "height": shape[0], "width": shape[1]})
-                    for name, shape in report.levels
-                ]
-            ),
-        },
-    )
+    yield dg.MaterializeResult("overviews", metadata={"levels": levels, **published})
+
+
+def _verdicts(report: MonthReport) -> list[dg.AssetCheckResult]:
+    """One for each declared check: Dagster asks for it even where there was nothing to judge."""
+    judged = [
+        dg.AssetCheckResult(
+            check_name=check.name,
+            passed=check.passed,
+            severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
+            metadata=check.told,
+        )
+        for check in report.checks
+    ]
+    left = [name for name in NAMES if name not in {check.name for check in report.checks}]
+    made = {"blocks recomputed": report.recomputed}
+    return judged + [
+        dg.AssetCheckResult(
+            check_name=name, passed=True, description="nothing to judge", metadata=made
+        )
+        for name in left
+    ]

@@ -3,9 +3,9 @@
 import dagster as dg
 
 from assets.partition import partition_of
+from neve.build.watching import list_scenes
 from neve.compositing.quarantine import quarantine
 from neve.errors import AskPerson
-from neve.scenes.choosing import choose
 from neve.scenes.values import SceneList
 from resources.catalogs import Catalogs
 from resources.regions import RegionFolder
@@ -29,11 +29,12 @@ def scenes_asset(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinitio
     ) -> dg.MaterializeResult[SceneList]:
         region, month = partition_of(context, regions)
         catalog = catalogs.catalog(region)
-        items = catalog.search(region.collection, region.grid().lonlat_bounds(), month)
-        listed = choose(items, region.bands, month, catalog.base)
+        listed = list_scenes(region, month, catalog)
         found = quarantine(listed, region.recipe())
         for _, reason in found.rejected:
             context.log.warning(f"left out: {reason}")
+        for scene in found.unjudged:
+            context.log.warning(f"offset not tried out, the image could not be looked at: {scene}")
         if found.rejected and not found.scenes:
             raise AskPerson(
                 f"{catalog.name}: none of the {len(found.rejected)} items of {month} can be used; "
@@ -47,6 +48,7 @@ def scenes_asset(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinitio
                 "fingerprint": found.fingerprint,
                 "catalogue": catalog.name,
                 "rejected": len(found.rejected),
+                "unjudged": len(found.unjudged),
                 "scene ids": dg.MetadataValue.json([s.id for s in found.scenes][:SHOWN]),
                 "rejections": dg.MetadataValue.json([list(r) for r in found.rejected[:SHOWN]]),
             },

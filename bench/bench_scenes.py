@@ -3,14 +3,16 @@
 Noise is tuned so that deflate behaves as on Sentinel-2 (about 1.3 bytes a pixel at 10 m).
 """
 
+import asyncio
+import contextlib
 import json
 import os
+import re
 import sys
-import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -150,52 +152,47 @@ def items(root: str, count: int) -> list[dict]:
     ]  # fmt: skip
 
 
-class _Ranges(BaseHTTPRequestHandler):
-    """GET and HEAD with one byte range, ``LATENCY`` seconds after the request."""
+async def _answer(folder: Path, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    """GET and HEAD with one byte range, ``LATENCY`` seconds after the request, body by sendfile.
 
-    protocol_version = "HTTP/1.1"
-    # Headers and body leave as they are written, without Nagle's wait for an acknowledgement.
-    disable_nagle_algorithm = True
-    folder: Path
+    ``/cpu``: the CPU seconds that the server has taken so far.
+    """
+    loop = asyncio.get_running_loop()
+    with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
+        while True:
+            head = (await reader.readuntil(b"\r\n\r\n")).decode("latin1")
+            await asyncio.sleep(LATENCY)
+            method, name, _ = head.split(" ", 2)
+            if name == "/cpu":
+                taken = str(time.process_time())
+                writer.write(
+                    f"HTTP/1.1 200 OK\r\nContent-Length: {len(taken)}\r\n\r\n{taken}".encode()
+                )
+                continue
+            path = folder / name.lstrip("/")
+            if not path.is_file():
+                writer.write(b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n")
+                continue
+            size, wanted = path.stat().st_size, re.search(r"(?i)range: bytes=(\d+)-(\d*)", head)
+            start = int(wanted[1]) if wanted else 0
+            stop = min(int(wanted[2]) + 1, size) if wanted and wanted[2] else size
+            place = f"Content-Range: bytes {start}-{stop - 1}/{size}\r\n" if wanted else ""
+            writer.write(
+                f"HTTP/1.1 {'206 Partial Content' if wanted else '200 OK'}\r\n{place}"
+                f"Accept-Ranges: bytes\r\nContent-Length: {stop - start}\r\n\r\n".encode()
+            )
+            if method == "GET":
+                with path.open("rb") as file:
+                    await loop.sendfile(writer.transport, file, start, stop - start)
+    writer.close()
 
-    def do_HEAD(self) -> None:
-        self._answer(body=False)
 
-    def do_GET(self) -> None:
-        self._answer(body=True)
-
-    def _answer(self, body: bool) -> None:
-        time.sleep(LATENCY)
-        path = self.folder / self.path.lstrip("/")
-        if not path.is_file():
-            self.send_response(404)
-            self.send_header("Content-Length", "0")
-            self.end_headers()
-            return
-        size, wanted = path.stat().st_size, self.headers.get("Range")
-        start, stop = 0, size
-        if wanted:
-            first, _, last = wanted.removeprefix("bytes=").partition("-")
-            start, stop = int(first), min(int(last or size - 1) + 1, size)
-        self.send_response(206 if wanted else 200)
-        self.send_header("Accept-Ranges", "bytes")
-        self.send_header("Content-Length", str(stop - start))
-        if wanted:
-            self.send_header("Content-Range", f"bytes {start}-{stop - 1}/{size}")
-        self.end_headers()
-        if body:
-            with path.open("rb") as file:
-                file.seek(start)
-                self.wfile.write(file.read(stop - start))
-
-    def log_message(self, *args: object) -> None:
-        """Quiet."""
+async def _serve(folder: Path) -> None:
+    server = await asyncio.start_server(partial(_answer, folder), "127.0.0.1", 0)
+    print(json.dumps(server.sockets[0].getsockname()[1]), flush=True)
+    await asyncio.to_thread(sys.stdin.read)
 
 
 def serve(folder: Path) -> None:
-    """Serve until stdin closes; prints the port."""
-    _Ranges.folder = folder
-    server = ThreadingHTTPServer(("127.0.0.1", 0), _Ranges)
-    print(json.dumps(server.server_port), flush=True)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    sys.stdin.read()
+    """Serve until stdin closes; prints the port. One thread: it shares the machine with others."""
+    asyncio.run(_serve(folder))

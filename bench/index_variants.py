@@ -11,6 +11,7 @@ import shutil
 import sys
 import time
 from collections.abc import Callable
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -67,6 +68,18 @@ def neve(block: np.ndarray, out: Path) -> Callable[[], None]:
     buffers = Buffers()
     bands = dict(zip(NAMES, block, strict=True))
     return lambda: evaluate(INDICES, bands, buffers) and None
+
+
+def neve_windows(block: np.ndarray, out: Path) -> Callable[[], None]:
+    """The evaluator as a build runs it: a chunk of all indices at a time, in the same memory."""
+    buffers = Buffers()
+
+    def run() -> None:
+        for window in _windows(block):
+            bands = {n: band[window] for n, band in zip(NAMES, block, strict=True)}
+            evaluate(INDICES, bands, buffers)
+
+    return run
 
 
 def neve_float32(block: np.ndarray, out: Path) -> Callable[[], None]:
@@ -129,19 +142,31 @@ def spyndex_tuned(block: np.ndarray, out: Path) -> Callable[[], None]:
 
 
 def pipeline(block: np.ndarray, out: Path) -> Callable[[], None]:
-    """Compute, encode and commit all indices to a local Icechunk repository; aliases once."""
-    return _pipeline(block, out, 1, direct=True)
+    """Compute, encode and commit all indices to a local Icechunk repository; aliases once.
+
+    The compressor and the chunk writer are those of a build.
+    """
+    from neve.cube.creation import COMPRESSOR
+
+    return _pipeline(block, out, COMPRESSOR, direct=True)
 
 
 def pipeline_zarr(block: np.ndarray, out: Path) -> Callable[[], None]:
     """The same with zarr's own assignment and zstd at level 3."""
-    return _pipeline(block, out, 3, direct=False)
+    from zarr.codecs import BloscCodec
+
+    zstd3 = BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle")
+    return _pipeline(block, out, zstd3, direct=False)
 
 
-def _pipeline(block: np.ndarray, out: Path, level: int, direct: bool) -> Callable[[], None]:
+def _windows(block: np.ndarray) -> list[tuple[slice, slice]]:
+    corners = product(range(0, block.shape[1], CHUNK), range(0, block.shape[2], CHUNK))
+    return [(slice(y, y + CHUNK), slice(x, x + CHUNK)) for y, x in corners]
+
+
+def _pipeline(block: np.ndarray, out: Path, compressor: Any, direct: bool) -> Callable[[], None]:
     import icechunk
     import zarr
-    from zarr.codecs import BloscCodec
 
     icechunk.set_logs_filter("error")
     buffers = Buffers()
@@ -160,20 +185,19 @@ def _pipeline(block: np.ndarray, out: Path, level: int, direct: bool) -> Callabl
                 chunks=(1, CHUNK, CHUNK),
                 dtype=index.dtype,
                 fill_value=-32768 if index.dtype == "int16" else np.nan,
-                compressors=BloscCodec(cname="zstd", clevel=level, shuffle="bitshuffle"),
+                compressors=compressor,
             )
             for index in stored
         }
-        for y in range(0, block.shape[1], CHUNK):
-            for x in range(0, block.shape[2], CHUNK):
-                window = slice(y, y + CHUNK), slice(x, x + CHUNK)
-                bands = {n: band[window] for n, band in zip(NAMES, block, strict=True)}
-                values = evaluate(stored, bands, buffers).values
-                if direct:
-                    chunks.write([(arrays[n], (0, y, x), v[None]) for n, v in values.items()])
-                    continue
-                for name, array in arrays.items():
-                    array[0, *window] = values[name]
+        for window in _windows(block):
+            bands = {n: band[window] for n, band in zip(NAMES, block, strict=True)}
+            values = evaluate(stored, bands, buffers).values
+            start = (0, window[0].start, window[1].start)
+            if direct:
+                chunks.write([(arrays[n], start, v[None]) for n, v in values.items()])
+                continue
+            for name, array in arrays.items():
+                array[0, *window] = values[name]
         session.commit("indices")
 
     return run

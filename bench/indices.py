@@ -23,7 +23,7 @@ from index_variants import INDICES, NAMES, make
 from neve.indices import aliases
 
 HERE = Path(__file__).parent
-KERNELS = ("fill_floor", "neve", "neve_float32", "spyndex", "spyndex_tuned")
+KERNELS = ("fill_floor", "neve", "neve_windows", "neve_float32", "spyndex", "spyndex_tuned")
 PIPELINES = ("pipeline", "pipeline_zarr", "spyndex_to_zarr")
 
 
@@ -77,7 +77,8 @@ def report(medians: dict[str, dict[str, float]]) -> None:
     say(f"spyndex + to_zarr ÷ ours {ratio('spyndex_to_zarr', 'pipeline'):6.2f}  target ≥ 3.5")
     say(f"  ours through zarr      {ratio('spyndex_to_zarr', 'pipeline_zarr'):6.2f}")
     say(f"memory of pipelines, ÷   {ratio('pipeline', 'spyndex_to_zarr', 'peak'):6.2f}  ≤ 0.25")
-    say(f"memory of kernels, ÷     {ratio('neve', 'spyndex', 'peak'):6.2f}  (all outputs held)")
+    say(f"memory of kernels, ÷     {ratio('neve_windows', 'spyndex', 'peak'):6.2f}  ≤ 0.25")
+    say(f"  all outputs held       {ratio('neve', 'spyndex', 'peak'):6.2f}")
 
 
 def main() -> None:
@@ -98,7 +99,9 @@ def main() -> None:
         f"{name}_cpu": medians[name]["cpu"]
         for name in ("spyndex", "spyndex_tuned", "fill_floor", "pipeline", "spyndex_to_zarr")
     }
-    summary |= {f"{name}_peak": medians[name]["peak"] for name in ("neve", "spyndex", "pipeline")}
+    summary |= {
+        f"{name}_peak": medians[name]["peak"] for name in ("neve_windows", "spyndex", "pipeline")
+    }
     print(json.dumps(summary))
 
 

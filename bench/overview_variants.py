@@ -98,32 +98,60 @@ def _chunk(
 def neve(source: Path, out: Path) -> None:
     from neve.pyramids.adding import Wanted, add_to_icechunk
 
-    add_to_icechunk(repository(out), Wanted(FACTORS))
+    add_to_icechunk(repository(out), Wanted(FACTORS), folder=out)
 
 
 def floor(source: Path, out: Path) -> None:
-    """Read and decode what is stored once, and write levels that exist already (``LEVELS``)."""
-    from neve.pyramids.dataset import describe, stored
+    """Read and decode what is stored once, and write levels that exist already (``LEVELS``).
+
+    With neve's own reader and writer: the least that any program could take here.
+    """
+    from neve.cube import chunks
+    from neve.cube.stored_chunks import StoredChunks
+
+    for array, cuts in _windows(source):
+        stored = StoredChunks(array, source)
+        for cut in cuts:
+            stored.read(cut)
+    with writing(out) as store:
+        for array, values in _targets(store):
+            chunks.write([(array, (0, 0, 0), values)])
+
+
+def zarr_floor(source: Path, out: Path) -> None:
+    """The same with zarr-python's reading and writing, which the peers use."""
+    for array, cuts in _windows(source):
+        for cut in cuts:
+            array[cut]
+    with writing(out) as store:
+        for array, values in _targets(store):
+            for t in range(len(values)):
+                array[t] = values[t]
+
+
+def _windows(source: Path) -> Iterator[tuple[zarr.Array, list[tuple[slice, ...]]]]:
+    from neve.cube.stored_chunks import StoredChunks
+    from neve.pyramids.dataset import describe
     from neve.pyramids.plan import plan_raster
 
     root = zarr.open_group(reading(source), mode="r")
     for raster in describe(root).rasters:
         array = root[f"0/{raster.name}"]
         plan = plan_raster(raster, FACTORS)
-        for window in plan.windows(stored(array)):
-            array[plan.cut(window)]
-    with writing(out) as store:
-        group = zarr.open_group(store, mode="w")
-        for path, (template, values) in LEVELS.items():
-            array = group.create_array(
-                path,
-                shape=template.shape,
-                chunks=template.chunks,
-                dtype=template.dtype,
-                fill_value=template.fill_value,
-            )
-            for t in range(len(values)):
-                array[t] = values[t]
+        yield array, [plan.cut(w) for w in plan.windows(StoredChunks(array).coordinates)]
+
+
+def _targets(store: Any) -> Iterator[tuple[zarr.Array, np.ndarray]]:
+    group = zarr.open_group(store, mode="w")
+    for path, (template, values) in LEVELS.items():
+        array = group.create_array(
+            path,
+            shape=template.shape,
+            chunks=template.chunks,
+            dtype=template.dtype,
+            fill_value=template.fill_value,
+        )
+        yield array, values
 
 
 LEVELS: dict[str, tuple[zarr.Array, np.ndarray]] = {}
@@ -275,7 +303,7 @@ def main() -> None:
         shutil.rmtree(place, ignore_errors=True)
         if name in IN_PLACE:
             shutil.copytree(copied, place)
-    if name == "floor":
+    if name.endswith("floor"):
         _load_levels(Path(sys.argv[4]))
     run(small, warm)
     before = time.perf_counter(), _cpu(), _read_bytes()

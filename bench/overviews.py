@@ -1,6 +1,7 @@
 """Overviews of an existing dataset: neve, its floor and its peers on one source, interleaved.
 
-The floor reads and decodes every stored chunk once and writes levels that are there already.
+The floor reads and decodes every stored chunk once and writes levels that are there already,
+as neve reads and writes; ``zarr_floor`` as zarr-python does.
 ``--peers DIR``: folder of virtual environments with peers that do not fit into this one
 (``topozarr ndpyramid``, ``terrazarr``, ``eopf-geozarr``). Tables go to stderr, one JSON line to
 stdout. terrazarr and eopf-geozarr copy native too and make all of 2, 4, … 64; topozarr "all"
@@ -96,14 +97,14 @@ def measure(args: argparse.Namespace, work: Path) -> dict[str, Any]:
     }
     for name in [name for name, python in pythons.items() if python is None]:
         say(f"PEER ABSENT: {name} ({PEERS[name]} is in no environment; see --peers)")
-    pythons = {"neve": sys.executable, "floor": sys.executable} | pythons
+    pythons = dict.fromkeys(("neve", "floor", "zarr_floor"), sys.executable) | pythons
     results: dict[str, list[dict[str, Any]]] = {name: [] for name in pythons}
     for _ in range(args.rounds):
         for name, python in pythons.items():
             if python is None or (results[name] and results[name][-1] is None):
                 continue
             shutil.rmtree(work / name, ignore_errors=True)
-            extra = [work / "neve"] if name == "floor" else []
+            extra = [work / "neve"] if name.endswith("floor") else []
             result = run(python, name, source, work / name, *extra)
             results[name].append(result)  # type: ignore[arg-type]
             say(f"  {name:16}", result and {k: round(v, 2) for k, v in result.items()})
@@ -173,6 +174,7 @@ def main() -> None:
     summary = {
         "neve_cpu": ours,
         "read_floor_cpu": floor,
+        "zarr_floor_cpu": medians["zarr_floor"]["cpu"],
         "neve_to_floor": found["ratios"],
         **{f"{name}_cpu": medians[name]["cpu"] if name in medians else None for name in PEERS},
         "bytes_read": medians["neve"]["bytes_read"],

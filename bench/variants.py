@@ -1,7 +1,7 @@
 """What ``composite.py`` measures, one variant per process: ``variants.py NAME ROOT SCENES SIZE``.
 
 Warms up (imports, JIT, thread pools) on a small target, then runs once. The last line on stdout
-is JSON: CPU and wall seconds, bytes of memory above the level before the run.
+is JSON: CPU and wall seconds, CPU seconds of the server, bytes of memory above the level before.
 """
 
 import json
@@ -11,6 +11,7 @@ import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from urllib.request import urlopen
 
 import bench_scenes
 import numpy as np
@@ -168,6 +169,11 @@ def _status(key: str) -> int:
     return int(line.split()[1]) * 1024
 
 
+def _server(root: str) -> float:
+    """CPU seconds that the server of ``root``, if any, has taken so far."""
+    return float(urlopen(f"{root}/cpu").read()) if root.startswith("http") else 0.0
+
+
 def main() -> None:
     name, root, count, size = sys.argv[1], sys.argv[2], int(sys.argv[3]), int(sys.argv[4])
     run, grid = VARIANTS[name], bench_scenes.target(size)
@@ -177,9 +183,11 @@ def main() -> None:
     # Writing 5 resets the peak (VmHWM) to what is resident now.
     Path("/proc/self/clear_refs").write_text("5")
     before = _status("VmRSS")
+    served = _server(root)
     wall, cpu = time.perf_counter(), time.process_time()
     result = run(root, count, grid)
     took = {"cpu": time.process_time() - cpu, "wall": time.perf_counter() - wall}
+    took["server"] = _server(root) - served
     took["memory"] = _status("VmHWM") - before
     del result
     print(json.dumps(took), flush=True)

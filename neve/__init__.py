@@ -1,8 +1,21 @@
 """neve: Sentinel-2 scenes to monthly, cloud-free, versioned datacubes.
 
-The rooms, from the outside in: ``cli`` and ``demo``; ``build`` (a month), ``block`` (one block),
-``store`` and ``layout`` (the cube), ``compositing``, ``indices``, ``overviews`` (the kernels),
-``reading`` and ``masking``, ``catalog`` and ``scenes`` (the input), ``region``, ``grid``.
+``neve.open`` reads a cube; the rooms are in the README's tree, from the outside in.
 """
 
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from neve.cube.reader import open_tree as open
+
 __version__ = "0.1.0"
+__all__ = ["open"]
+
+
+def __getattr__(name: str) -> Any:
+    """``neve.open``, imported when it is first asked for: importing neve alone stays light."""
+    if name != "open":
+        raise AttributeError(f"module 'neve' has no attribute {name!r}")
+    from neve.cube.reader import open_tree
+
+    return open_tree

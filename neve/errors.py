@@ -37,6 +37,10 @@ class BlockFailed(Stop):
     """A block could not be built although its reads were retried."""
 
 
+class CheckFailed(Stop):
+    """What was written is not what was computed; nothing of it is published."""
+
+
 class MonthConflict(Stop):
     """Another writer published the same month first: start again from the new state."""
 
@@ -51,3 +55,11 @@ class RegionInvalid(AskPerson):
 
 class CubeMismatch(AskPerson):
     """The store does not hold the cube that the region describes."""
+
+
+class MetadataInvalid(AskPerson):
+    """A store's GeoZarr metadata contradict its coordinates or the conventions."""
+
+
+class ScenesVanished(AskPerson):
+    """The catalogue lists so few scenes that publishing them would shrink a published month."""

@@ -11,6 +11,9 @@ import numpy as np
 from affine import Affine
 from pyproj import CRS, Transformer
 
+# The grid of a UTM zone, in metres: the zone, its neighbours' scenes, and 1,000 km beyond the
+# equator, for areas that lie on it. Sparse storage makes the empty part free.
+ZONE_WIDTH, ZONE_HEIGHT, BEYOND_EQUATOR = 1_000_000.0, 11_000_000.0, 1_000_000.0
 # Bounds that lie on an edge up to this share of a pixel do not claim another row of pixels.
 SNAP_TOLERANCE = 1e-6
 
@@ -79,6 +82,24 @@ class Grid:
             width=min(width, self.width - col),
         )
 
+    def covering(self, bounds: tuple[float, float, float, float], step: int) -> "Grid":
+        """The piece of whole ``step`` × ``step`` squares of this grid that holds ``bounds``.
+
+        ``bounds``: (left, bottom, right, top) in units of the CRS; ValueError where they reach
+        beyond the grid.
+        """
+        left, bottom, right, top = bounds
+        first, last = _pixels(left - self.left, right - self.left, self.resolution)
+        high, low = _pixels(self.top - top, self.top - bottom, self.resolution)
+        if min(first, high) < 0 or last > self.width or low > self.height:
+            raise ValueError(
+                f"the area, in {self.crs} from {left:.0f}, {bottom:.0f} to {right:.0f}, {top:.0f}, "
+                f"reaches beyond the grid, which is {self.bounds}"
+            )
+        row, col = high // step * step, first // step * step
+        height, width = (ceil(end / step) * step for end in (low, last))
+        return self.piece(row, col, height - row, width - col)
+
     def level(self, factor: int) -> "Grid":
         """The grid ``factor`` times coarser; partial cells at the far edges are kept."""
         return replace(
@@ -137,6 +158,13 @@ def utm_of(lon: float, lat: float) -> str:
     return f"EPSG:{(32600 if lat >= 0 else 32700) + zone}"
 
 
+def zone_grid(zone: int, north: bool, resolution: float, anchor: tuple[float, float]) -> Grid:
+    """The grid of one hemisphere of a WGS 84 UTM zone (1–60), the same for all its regions."""
+    bottom = -BEYOND_EQUATOR if north else 0.0
+    bounds = (0.0, bottom, ZONE_WIDTH, bottom + ZONE_HEIGHT)
+    return snap(f"EPSG:{(32600 if north else 32700) + zone}", resolution, anchor, bounds)
+
+
 def snap(
     crs: str,
     resolution: float,
@@ -149,10 +177,8 @@ def snap(
     and resolution share pixel edges.
     """
     left, bottom, right, top = bounds
-    first = floor((left - anchor[0]) / resolution + SNAP_TOLERANCE)
-    last = ceil((right - anchor[0]) / resolution - SNAP_TOLERANCE)
-    low = floor((bottom - anchor[1]) / resolution + SNAP_TOLERANCE)
-    high = ceil((top - anchor[1]) / resolution - SNAP_TOLERANCE)
+    first, last = _pixels(left - anchor[0], right - anchor[0], resolution)
+    low, high = _pixels(bottom - anchor[1], top - anchor[1], resolution)
     return Grid(
         crs=crs,
         resolution=resolution,
@@ -160,6 +186,14 @@ def snap(
         top=anchor[1] + high * resolution,
         width=max(last - first, 1),
         height=max(high - low, 1),
+    )
+
+
+def _pixels(start: float, stop: float, resolution: float) -> tuple[int, int]:
+    """First pixel and end of the pixels that two distances from an edge lie between."""
+    return (
+        floor(start / resolution + SNAP_TOLERANCE),
+        ceil(stop / resolution - SNAP_TOLERANCE),
     )
 
 

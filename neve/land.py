@@ -9,7 +9,7 @@ import json
 import struct
 import warnings
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from http.client import HTTPException
 from math import ceil
@@ -190,8 +190,9 @@ def _meet(geometries: Geometries, boxes: Floats, buffer: float) -> NDArray[np.bo
 def enumerate_blocks(
     grid: Grid, size: int, land: Land | None, area: BaseGeometry | None = None
 ) -> list[Block]:
-    """The blocks of ``grid.blocks(size)``, in its order, that touch ``land`` and ``area``.
+    """The blocks of a grid, row by row, that touch ``land`` and ``area``.
 
+    ``grid`` may be a piece of whole blocks; they are counted from the top left of the whole.
     None of either means everywhere. ``area`` (lon/lat) may reach past ±180°. A block is tested
     by its lon/lat box: one beside the land may be kept, none is lost. Always kept: blocks with a
     corner outside the projection's domain.
@@ -207,7 +208,8 @@ def enumerate_blocks(
             worlds = [shapely.transform(parts, partial(np.add, (k, 0))) for k in (-360, 0, 360)]
             wanted &= _meet(np.concatenate(worlds), boxes, 0.0)
     kept = (divmod(int(n), cols) for n in np.flatnonzero(wanted))
-    return [grid.block(i, j, size) for i, j in kept]
+    first, left = grid.row // size, grid.col // size
+    return [replace(grid.block(i, j, size), i=first + i, j=left + j) for i, j in kept]
 
 
 def _lonlat_boxes(grid: Grid, size: int) -> Floats:

@@ -25,6 +25,8 @@ from neve.compositing.composite import Recipe
 from neve.errors import RegionInvalid
 from neve.grid import Grid, project_bounds, snap, utm_of
 from neve.indices import Index, select
+from neve.overviews.pooling import Method
+from neve.parts import Dtypes, Mask, Visual, Zone, check_methods
 
 BANDS = (
     "coastal", "blue", "green", "red", "rededge1", "rededge2", "rededge3",
@@ -32,30 +34,11 @@ BANDS = (
 )  # fmt: skip
 # Once round the Earth at 10 m is 4,007,502 pixels; a slip of units passes that at once.
 MOST_PIXELS = 4_100_000
+PARTS: dict[str, type[Part]] = {
+    "area": Area, "mask": Mask, "dtypes": Dtypes, "grid": Zone, "visual": Visual,
+}  # fmt: skip
 MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
-
-
-class Mask(Part):
-    """Which SCL classes are dropped, and the clean-up of the mask in metres."""
-
-    drop: tuple[int, ...] = (0, 1, 3, 8, 9, 10)
-    opening: float = Field(0.0, ge=0)
-    dilation: float = Field(0.0, ge=0)
-
-    @field_validator("drop")
-    @classmethod
-    def _classes(cls, drop: tuple[int, ...]) -> tuple[int, ...]:
-        if wrong := [c for c in drop if not 0 <= c <= 11]:
-            raise ValueError(f"SCL has classes 0–11, not {wrong}")
-        return drop
-
-
-class Dtypes(Part):
-    """How values are stored: packed int16 × 0.0001, or float32 with NaN."""
-
-    reflectance: Literal["int16", "float32"] = "int16"
-    indices: Literal["auto", "float32"] = "auto"
 
 
 class Region(Part):
@@ -66,7 +49,8 @@ class Region(Part):
 
     name: str = Field(pattern=r"^[a-z0-9][a-z0-9_-]{0,62}$")
     area: Area
-    crs: str
+    crs: str | None = None
+    zone: Zone | None = Field(None, alias="grid")
     resolution: float = Field(gt=0, allow_inf_nan=False)
     anchor: tuple[float, float] = (0.0, 0.0)
     start: str
@@ -75,6 +59,7 @@ class Region(Part):
     catalogue: str = "default"
     constants: dict[str, float] = Field(default_factory=dict)
     overviews: tuple[int, ...] = (4, 16, 64)
+    overview_methods: dict[str, Method] = Field(default_factory=dict)
     mask: Mask = Mask()
     collection: str = "sentinel-2-l2a"
     catalog: str = EARTH_SEARCH
@@ -84,10 +69,14 @@ class Region(Part):
     min_obs: int = Field(1, ge=1)
     source_overviews: bool = False
     max_lost: int = Field(0, ge=0)
+    keep_scenes: float = Field(0.5, ge=0, le=1)
+    update_days: int = Field(60, ge=1)
     chunk: int = Field(512, ge=16, le=4096)
     block: int = Field(2048, ge=16, le=16384)
     memory: float = Field(2.0, gt=0, description="GiB that one block may need")
     land: bool = True
+    visual: bool | Visual = False
+    pca: tuple[str, ...] = ()
 
     @field_validator("start", mode="before")
     @classmethod
@@ -116,8 +105,8 @@ class Region(Part):
 
     @field_validator("crs")
     @classmethod
-    def _north_up(cls, crs: str) -> str:
-        if crs == "utm":
+    def _north_up(cls, crs: str | None) -> str | None:
+        if crs is None or crs == "utm":
             return crs
         try:
             parsed = CRS(crs)
@@ -130,6 +119,15 @@ class Region(Part):
         return crs
 
     @model_validator(mode="after")
+    def _one_grid(self) -> Self:
+        if (self.crs is None) == (self.zone is None):
+            raise ValueError(
+                "give either crs: EPSG:<code> (or utm), or grid: {utm-zone: 33, hemisphere: north} "
+                "for a place in the zone's cube"
+            )
+        return self
+
+    @model_validator(mode="after")
     def _aligned(self, info: ValidationInfo) -> Self:
         coarsest = self.overviews[-1] if self.overviews else 1
         if self.block % self.chunk or self.block % coarsest:
@@ -137,8 +135,27 @@ class Region(Part):
                 f"block {self.block} must be a multiple of chunk {self.chunk} and of the "
                 f"coarsest overview {coarsest}"
             )
-        self.index_values()  # raises where a formula cannot be had from the bands
+        stored = [index.name for index in self.index_values()]  # raises where a band is missing
+        check_methods(self.overview_methods, self.bands, stored)
+        self._check_previews((*self.bands, *stored))
         return self
+
+    def _check_previews(self, stored: tuple[str, ...]) -> None:
+        if self.pca and (len(self.pca) < 3 or len(set(self.pca)) < len(self.pca)):
+            raise ValueError("pca takes three or more variables, each once")
+        visual = self.picture
+        for key, names in (("visual", visual.bands if visual else ()), ("pca", self.pca)):
+            for name in names:
+                if name not in stored:
+                    raise ValueError(
+                        f"{key} needs {name!r}{_did_you_mean(name, stored)}, which is not stored; "
+                        f"stored are {', '.join(stored)}"
+                    )
+
+    @property
+    def picture(self) -> Visual | None:
+        """What ``visual`` asks for; None for no picture."""
+        return (Visual() if self.visual else None) if isinstance(self.visual, bool) else self.visual
 
     def index_values(self) -> tuple[Index, ...]:
         """The region's indices as data; raises ``RegionInvalid`` naming index, band and fix."""
@@ -146,12 +163,24 @@ class Region(Part):
         return select(choice, self.bands, self.catalogue, dict(self.constants))
 
     def grid(self) -> Grid:
-        """The region's native grid, snapped outwards to its anchor."""
+        """The native grid of the region's cube: the area's, snapped outwards, or the zone's."""
+        if self.zone is not None:
+            return self.zone.grid(self.resolution, self.anchor)
         shape = self.area.shape()
         crs = self.crs
-        if crs == "utm":
+        if crs is None or crs == "utm":
             crs = utm_of(shape.centroid.x, shape.centroid.y)
         return snap(crs, self.resolution, self.anchor, project_bounds(crs, shape.bounds))
+
+    def window(self) -> Grid:
+        """The whole blocks of ``grid`` around the area; ValueError where the grid ends before."""
+        grid = self.grid()
+        return grid.covering(project_bounds(grid.crs, self.area.shape().bounds), self.block)
+
+    @property
+    def cube(self) -> str:
+        """Name of the cube: the region's, or the zone's (``utm33n-10m``), which others share."""
+        return self.name if self.zone is None else f"{self.zone.name}-{self.resolution:g}m"
 
     def recipe(self) -> Recipe:
         """How the scenes of a month become a composite."""
@@ -201,8 +230,10 @@ def _check_extent(region: Region) -> None:
     """Refuse what is no grid, or one that a slip of units makes absurd."""
     try:
         grid = region.grid()
+        region.window()
     except (ValueError, OverflowError) as error:
-        raise RegionInvalid(f"key 'area' or 'crs': {error}") from error
+        key = "'crs'" if region.zone is None else "'grid' (its zone or hemisphere)"
+        raise RegionInvalid(f"key 'area' or {key}: {error}") from error
     if max(grid.shape) > MOST_PIXELS or max(grid.shape) < 2:
         raise RegionInvalid(
             f"key 'resolution': {region.resolution:g} makes a grid of {grid.width} × {grid.height} "
@@ -214,9 +245,8 @@ def _sentence(path: Path, error: Any) -> str:
     key = ".".join(str(part) for part in error["loc"]) or "region"
     if error["type"] == "extra_forbidden":
         *parents, last = error["loc"]
-        parts: dict[str, type[Part]] = {"area": Area, "mask": Mask, "dtypes": Dtypes}
-        known = parts.get(str(parents[0]) if parents else "", Region)
-        fields = tuple(known.model_fields)
+        known = PARTS.get(str(parents[0]) if parents else "", Region)
+        fields = tuple(field.alias or name for name, field in known.model_fields.items())
         hint = _did_you_mean(str(last), fields)
         return f"{path}: unknown key {key!r}{hint}; known keys: {', '.join(fields)}"
     if error["type"] == "missing":

@@ -1,10 +1,10 @@
-"""What Dagster loads: the assets, the job ``month``, the schedule and the resources."""
+"""What Dagster loads: the assets, the job ``month``, what starts it, and the resources."""
 
 import dagster as dg
 
 from assets import month_assets
 from pipelines.partitions import month_partitions
-from pipelines.schedules import daily_update
+from pipelines.schedules import catalogue_watch, daily_update
 from pipelines.settings import resources
 
 
@@ -22,7 +22,8 @@ def definitions() -> dg.Definitions:
     return dg.Definitions(
         assets=month_assets(partitions),
         jobs=[month],
-        schedules=[daily_update(month.name, list(regions.values()))],
+        schedules=[daily_update(month.name, partitions)],
+        sensors=[catalogue_watch(month.name, partitions)],
         resources=wired,
         executor=dg.in_process_executor,
     )

@@ -15,6 +15,7 @@ from pathlib import Path
 import dagster as dg
 
 from assets import month_assets
+from assets.cube import wishes_config
 from neve.errors import AskPerson, NeveError, Retry
 from neve.region import load
 from pipelines.partitions import month_partitions, partition_key
@@ -31,6 +32,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--catalog")
     parser.add_argument("--store")
     parser.add_argument("--workers")
+    parser.add_argument("--rebuild", action="store_true")
+    parser.add_argument("--allow-shrink", action="store_true")
     options = parser.parse_args(arguments)
     try:
         region = load(options.region)
@@ -48,13 +51,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
                 partition_key=key,
                 instance=dg.DagsterInstance.get(),
                 resources=resources(_environment(options) | {"NEVE_HANDOVER": handover}),
-                run_config=QUIET,
+                run_config=QUIET | wishes_config(options.rebuild, options.allow_shrink),
             )
     except NeveError as error:
         print(f"neve: {error}", file=sys.stderr)
         return 3 if isinstance(error, AskPerson) else 4 if isinstance(error, Retry) else 1
     published = result.asset_materializations_for_node("cube")[0].metadata
-    print(json.dumps({name: published[name].value for name in ("snapshot", "store")}))
+    told = ("snapshot", "store", "blocks", "blocks recomputed")
+    print(json.dumps({name: published[name].value for name in told}))
     return 0
 
 

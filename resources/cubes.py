@@ -1,26 +1,48 @@
 """The transactional store of a region."""
 
 import dagster as dg
+import xarray as xr
 
+from neve.cube.history import Commit, last_changes
 from neve.cube.layout import layout_of
-from neve.cube.store import Cube, open_cube, s3_options
+from neve.cube.places import explained, open_repository, s3_options
+from neve.cube.reader import open_tree
+from neve.cube.store import Cube, open_cube
+from neve.errors import CubeMismatch
 from neve.region import Region
 
 
 class Cubes(dg.ConfigurableResource[None]):
     """``root``: where cubes go whose region names no store; ``override`` replaces both.
 
-    ``s3_endpoint``: URL of an S3 API other than AWS's; credentials come from the environment.
+    ``viewer``: URL of the ``neve serve`` that people look at cubes with. ``s3_endpoint``: URL of
+    an S3 API other than AWS's; credentials come from the environment.
     """
 
     root: str = ".neve/cubes"
     override: str | None = None
+    viewer: str = "http://127.0.0.1:8765"
     s3_endpoint: str | None = None
 
     def location(self, region: Region) -> str:
         """Where the region's repository is."""
-        return self.override or region.store or f"{self.root.rstrip('/')}/{region.name}"
+        return self.override or region.store or f"{self.root.rstrip('/')}/{region.cube}"
 
     def cube(self, region: Region) -> Cube:
         """The region's repository, created where there is none."""
         return open_cube(self.location(region), layout_of(region), s3_options(self.s3_endpoint))
+
+    def tree(self, region: Region, snapshot: str) -> xr.DataTree:
+        """What is stored at a snapshot of the region's cube."""
+        place, options = self.location(region), s3_options(self.s3_endpoint)
+        return open_tree(place, snapshot, options, derived=False)
+
+    def published(self, region: Region) -> dict[str, Commit]:
+        """The commit that each of the region's months is from; nothing where there is no cube."""
+        try:
+            repository = open_repository(self.location(region), s3_options(self.s3_endpoint))
+        except CubeMismatch:
+            return {}
+        with explained(self.location(region)):
+            found = last_changes(repository)
+        return {c.month: c for c in found if c.month and c.region == region.name}

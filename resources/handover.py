@@ -1,8 +1,10 @@
 """How assets hand their values on: as JSON files, never pickled."""
 
 from typing import Any
+from uuid import uuid4
 
 import dagster as dg
+import obstore.fsspec
 from pydantic import TypeAdapter
 from upath import UPath
 
@@ -14,7 +16,7 @@ class JsonHandover(dg.UPathIOManager):
 
     def dump_to_path(self, context: dg.OutputContext, obj: Any, path: UPath) -> None:
         """Write ``obj``; a killed run leaves the old file or the new one, never half of it."""
-        begun = path.with_name(path.name + ".begun")
+        begun = path.with_name(f"{path.name}.{uuid4().hex}.begun")
         begun.write_bytes(TypeAdapter(type(obj)).dump_json(obj))
         begun.rename(path)
 
@@ -24,10 +26,19 @@ class JsonHandover(dg.UPathIOManager):
 
 
 class Handover(dg.ConfigurableIOManagerFactory[JsonHandover]):
-    """``path``: a folder, or a URL that fsspec knows, for the values between assets."""
+    """``path``: where the values between assets go: a folder, ``s3://``, ``gs://`` or ``az://``.
+
+    ``s3_endpoint``: URL of an S3 API other than AWS's; credentials come from the environment.
+    """
 
     path: str = ".neve/handover"
+    s3_endpoint: str | None = None
 
     def create_io_manager(self, context: dg.InitResourceContext) -> JsonHandover:
         """The I/O manager at ``path``."""
-        return JsonHandover(UPath(self.path))
+        scheme, separator, _ = self.path.partition("://")
+        if not separator:
+            return JsonHandover(UPath(self.path))
+        obstore.fsspec.register(scheme)
+        config = {"aws_endpoint": self.s3_endpoint} if self.s3_endpoint else {}
+        return JsonHandover(UPath(self.path, config=config, client_options={"allow_http": True}))

@@ -1,6 +1,13 @@
 """What several tests need: a tiny region with real COGs beside it."""
 
 import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +19,7 @@ from neve.catalog.opening import open_catalog
 from neve.cube.layout import layout_of
 from neve.cube.store import Cube, open_cube
 from neve.demo.scenes import DayPlan, ScenePlan, TilePlan, write_scenes
+from neve.land import enumerate_blocks
 from neve.region import Region, load
 from neve.scenes.choosing import choose
 
@@ -27,7 +35,7 @@ PLAN = ScenePlan(
     ),
     size=96,
 )
-# 83 × 75 pixels: no multiple of a block, a chunk or a factor.
+# 82 × 69 pixels: no multiple of a block, a chunk or a factor.
 REGION = """\
 name: tiny
 area: {bbox: [12.04, 45.51, 12.10, 45.545]}
@@ -72,10 +80,11 @@ class Tiny:
     def plan(self, month: str = "2024-06") -> MonthPlan:
         region = self.region
         catalog = open_catalog(region.catalog)
-        items = catalog.search(region.collection, region.grid().lonlat_bounds(), month)
+        items = catalog.search(region.collection, region.window().lonlat_bounds(), month)
         scenes = choose(items, region.bands, month, catalog.base)
         layout = layout_of(region)
-        return plan_month(region, month, scenes, list(layout.grid.blocks(layout.block)))
+        blocks = enumerate_blocks(layout.window, layout.block, None, region.area.shape())
+        return plan_month(region, month, scenes, blocks)
 
 
 def children(pid: int) -> list[int]:
@@ -105,3 +114,43 @@ def tiny(tmp_path: Path, scenes: Path) -> Tiny:
     shutil.copytree(scenes, tmp_path / "scenes")
     (tmp_path / "tiny.yaml").write_text(REGION, "utf-8")
     return Tiny(tmp_path)
+
+
+def free_port() -> int:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        return free.getsockname()[1]
+
+
+@pytest.fixture(scope="session")
+def s3_url() -> Iterator[str]:
+    """The URL of an S3 API in a process of its own."""
+    port = free_port()
+    process = subprocess.Popen([sys.executable, str(PROJECT / "tests" / "s3_server.py"), str(port)])
+    url = f"http://127.0.0.1:{port}"
+    deadline = time.monotonic() + 120
+    try:
+        while process.poll() is None and time.monotonic() < deadline:
+            with suppress(OSError), urllib.request.urlopen(f"{url}/moto-api/", timeout=5):
+                break
+            time.sleep(0.2)
+        yield url
+    finally:
+        process.kill()
+        process.wait()
+
+
+def aws_environment(patch: pytest.MonkeyPatch, url: str) -> None:
+    """All that AWS's own tools need to find the S3 API at ``url``."""
+    secret = dict.fromkeys(("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"), "test")
+    for key, value in (secret | {"AWS_REGION": "us-east-1", "AWS_ENDPOINT_URL": url}).items():
+        patch.setenv(key, value)
+
+
+@pytest.fixture
+def bucket(s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    """``s3://`` of a new bucket, reachable by the environment's settings."""
+    aws_environment(monkeypatch, s3_url)
+    name = f"b{abs(hash(tmp_path)):x}"
+    with urllib.request.urlopen(urllib.request.Request(f"{s3_url}/{name}", method="PUT")):
+        return f"s3://{name}"

@@ -1,6 +1,8 @@
 """A range server that misbehaves on demand, for tests of failed reads."""
 
+import random
 import threading
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -11,7 +13,9 @@ class Flaky(ThreadingHTTPServer):
     """Serves a folder; the first ``failures`` requests of a path fail in the way ``mode`` says.
 
     Modes: "500", "reset" (the connection closes unanswered), "html" (200 and a page), "short"
-    (half of the body), "garbled" (right length, wrong bytes), "404". ``only``: paths that fail.
+    (half of the body), "garbled" (right length, zeros), "elsewhere" (another range, said so),
+    "stall" (no answer for a second), "404". ``only``: paths that fail. ``rate``: this share of
+    all requests fails too, by chance.
     """
 
     daemon_threads = True
@@ -19,6 +23,7 @@ class Flaky(ThreadingHTTPServer):
     def __init__(self, folder: Path, mode: str, failures: int, only: str) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
         self.folder, self.mode, self.failures, self.only = folder, mode, failures, only
+        self.rate, self.chance = 0.0, random.Random()
         self.requests: dict[str, int] = {}
         self.lock = threading.Lock()
 
@@ -39,6 +44,7 @@ class _Handler(BaseHTTPRequestHandler):
         with server.lock:
             server.requests[self.path] = server.requests.get(self.path, 0) + 1
             fails = server.only in self.path and server.requests[self.path] <= server.failures
+            fails = fails or server.chance.random() < server.rate
         data = (server.folder / self.path.lstrip("/").split("?")[0]).read_bytes()
         first, _, last = self.headers["Range"].removeprefix("bytes=").partition("-")
         body = data[int(first) : int(last) + 1]
@@ -46,6 +52,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._send(206, body, f"bytes {first}-{int(first) + len(body) - 1}/{len(data)}")
         elif server.mode == "reset":
             self.close_connection = True
+        elif server.mode == "stall":
+            time.sleep(1)
+            self.close_connection = True
+        elif server.mode == "elsewhere":
+            self._send(206, body, f"bytes {int(first) + 1}-{int(first) + len(body)}/{len(data)}")
         elif server.mode == "html":
             self._send(200, b"<html>The service is busy</html>")
         elif server.mode in ("short", "garbled"):
@@ -68,8 +79,16 @@ class _Handler(BaseHTTPRequestHandler):
 
 
 @contextmanager
-def flaky(folder: Path, mode: str = "500", failures: int = 0, only: str = "") -> Iterator[Flaky]:
+def flaky(
+    folder: Path,
+    mode: str = "500",
+    failures: int = 0,
+    only: str = "",
+    rate: float = 0.0,
+    seed: float = 0.0,
+) -> Iterator[Flaky]:
     server = Flaky(folder, mode, failures, only)
+    server.rate, server.chance = rate, random.Random(seed)
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:

@@ -9,7 +9,12 @@ from neve.reading.ahead import Ahead
 
 def test_work_runs_in_order_and_not_too_far_ahead() -> None:
     begun: list[int] = []
-    with Ahead(range(10), begun.append, steps=3) as ahead:
+
+    def work(key: int) -> bool:
+        begun.append(key)
+        return True
+
+    with Ahead(range(10), work, steps=3) as ahead:
         deadline = time.monotonic() + 5
         while len(begun) < 3 and time.monotonic() < deadline:
             time.sleep(0.001)
@@ -23,9 +28,10 @@ def test_work_runs_in_order_and_not_too_far_ahead() -> None:
 
 
 def test_a_failure_reaches_who_takes_and_the_rest_goes_on() -> None:
-    def work(key: int) -> None:
+    def work(key: int) -> bool:
         if key == 1:
             raise LookupError("one")
+        return True
 
     with Ahead(range(4), work, steps=2) as ahead:
         ahead.take(0)
@@ -33,6 +39,18 @@ def test_a_failure_reaches_who_takes_and_the_rest_goes_on() -> None:
             ahead.take(1)
         ahead.take(2)
         ahead.take(3)
+
+
+def test_what_holds_nothing_need_not_be_taken_and_may_be_awaited() -> None:
+    def work(key: int) -> bool:
+        if key:
+            ahead.wait(key - 1)
+        return False
+
+    ahead = Ahead(range(10), work, steps=2)
+    with ahead:
+        ahead.wait(9)
+        ahead.wait(9)
 
 
 def test_leaving_lets_go_of_who_waits() -> None:
@@ -44,7 +62,7 @@ def test_leaving_lets_go_of_who_waits() -> None:
         except CancelledError as error:
             raised.append(error)
 
-    with Ahead(range(10), lambda key: None, steps=2) as ahead:
+    with Ahead(range(10), lambda key: True, steps=2) as ahead:
         waiting = threading.Thread(target=wait, args=(ahead,))
         waiting.start()
         time.sleep(0.05)

@@ -89,3 +89,21 @@ def test_overviews_are_added_to_a_dataset_of_others_but_not_to_a_cube(tiny, tmp_
     refused = neve("overviews", tiny.store, cwd=tmp_path)
     assert refused.returncode == 3
     assert "with its months" in refused.stderr
+
+
+def test_the_plan_tells_bytes_and_the_time_of_so_many_workers(tiny, capsys):
+    from neve.cli.planning import print_plan
+
+    print_plan(tiny.file, "2024-06", "", 1)
+    alone = " ".join(capsys.readouterr().out.split())
+    print_plan(tiny.file, "2024-06", "", 2)
+    assert "time on 2 workers" in capsys.readouterr().out
+    variables = [np.dtype(v.dtype).itemsize for v in tiny.plan().layout.variables]
+    window = tiny.plan().layout.window
+    pixels = window.height * window.width * (1 + 1 / 2**2 + 1 / 4**2 + 1 / 16**2)
+    assert f"{pixels * sum(variables) / 2**20:.2f} MiB" in alone
+    scenes = sum(
+        len(w.scenes) * w.block.grid.height * w.block.grid.width for w in tiny.plan().works
+    )
+    seconds = scenes * 6**2 * 5 * 15e-9  # 60 m of 10 m pixels, four bands and the mask
+    assert f"of {seconds:.2f} CPU s" in alone

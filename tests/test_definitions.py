@@ -1,14 +1,22 @@
 """The Dagster layer: five assets over region × month, and what a run's page shows."""
 
+import base64
+import io
+
 import dagster as dg
 import pytest
 from conftest import PROJECT
+from PIL import Image
+from upath import UPath
 
 from assets import month_assets
+from neve.build.checks import NAMES
+from neve.errors import AskPerson
 from pipelines.definitions import definitions
 from pipelines.month import QUIET
 from pipelines.partitions import month_partitions, partition_key
 from pipelines.settings import resources
+from resources.handover import JsonHandover
 
 
 @pytest.fixture
@@ -62,7 +70,16 @@ def test_a_run_shows_what_it_did(tiny, wired):
     tip = tiny.cube().tip()
     assert {shown[key]["snapshot"].value for key in ("composite", "indices", "overviews")} == {tip}
     assert 0.5 < shown["composite"]["valid fraction"].value <= 1
+    verdicts = {c.check_name: c.passed for c in result.get_asset_check_evaluations()}
+    assert verdicts == dict.fromkeys(NAMES, True)
     assert shown["composite"]["scenes used"].value == 3
+    assert next(iter(shown["composite"])) == "picture"
+    picture = shown["composite"]["picture"].value
+    assert len(picture) < 1000
+    webp = base64.b64decode(picture.removesuffix(")").partition("base64,")[2])
+    with Image.open(io.BytesIO(webp)) as thumbnail:
+        assert len(thumbnail.convert("RGB").getcolors(10_000)) > 100
+    assert shown["composite"]["map"].value.endswith(f"#at={tip}&month=2024-06")
 
 
 def test_any_selection_of_the_cube_is_the_whole_cube(tiny, wired):
@@ -93,3 +110,16 @@ def test_a_month_before_the_start_is_refused_by_name(tiny, wired):
     assert not result.success
     message = str(result.get_step_failure_events()[0].event_specific_data)
     assert "before the region's start 2024-06" in message
+
+
+def test_a_setting_that_is_no_number_is_named():
+    with pytest.raises(AskPerson, match="NEVE_WORKERS 'four'"):
+        resources({"NEVE_WORKERS": "four"})
+
+
+def test_runs_of_one_partition_do_not_write_the_same_file(tmp_path):
+    begun = tmp_path / "key.json.begun"
+    begun.write_text("another run's")
+    JsonHandover().dump_to_path(dg.build_output_context(), ("a",), UPath(tmp_path / "key.json"))
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["key.json", "key.json.begun"]
+    assert begun.read_text() == "another run's"

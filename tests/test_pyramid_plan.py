@@ -61,7 +61,7 @@ def test_windows_cover_what_is_stored_once_and_are_whole_cells(source, data):
 
 @pytest.mark.parametrize("side", [4096, 16384])
 def test_open_objects_do_not_grow_with_the_raster(side):
-    plan = plan_raster(raster((2, side, side), (1, 256, 256)), (4, 16, 64), budget=2 * 1024**2)
+    plan = plan_raster(raster((2, side, side), (1, 256, 256)), (4, 16, 64), budget=8 * 1024**2)
     windows = plan.windows(np.argwhere(np.ones((2, side // 256, side // 256))))
     assert plan.window == (1, 1024, 1024)
     for level in plan.levels:
@@ -85,8 +85,9 @@ def test_open_objects_do_not_grow_with_the_raster(side):
 def test_shards_are_read_whole_where_they_fit_the_budget():
     source = raster((1, 9000, 9000), (1, 256, 256), (1, 1024, 1024))
     assert plan_raster(source, (4, 16), budget=2**21).window == (1, 1024, 1024)
-    assert plan_raster(source, (4, 16), budget=2**20).window == (1, 512, 512)
-    assert plan_raster(source, (4, 16), budget=2**23).window == (1, 2048, 2048)
+    assert plan_raster(source, (4, 16), budget=2**20).window == (1, 256, 256)
+    assert plan_raster(source, (4, 16), budget=2**24).window == (1, 1024, 1024)
+    assert plan_raster(source, (4, 16), budget=2**25).window == (1, 2048, 2048)
     levels = plan_raster(source, (4, 64), budget=2**21).levels
     assert [(level.shape, level.unit) for level in levels] == [
         ((1, 2250, 2250), (1, 1024, 1024)),

@@ -40,4 +40,6 @@ def test_an_unreadable_scene_is_left_to_the_blocks(tiny):
     scene = tiny.plan().works[0].scenes[0]
     image = replace(scene.assets["blue"], href="/nowhere/B02.tif")
     broken = replace(scene, assets={**scene.assets, "blue": image})
-    assert quarantine(SceneList((broken,), (), "f"), RECIPE).scenes == (broken,)
+    found = quarantine(SceneList((broken,), (), "f"), RECIPE)
+    assert found.scenes == (broken,)
+    assert found.unjudged == (broken.id,)

@@ -1,5 +1,8 @@
+import contextlib
 import itertools
+import threading
 from collections.abc import Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +15,7 @@ from neve.errors import ReadFailed
 from neve.reading.cog import Cog
 from neve.reading.image import read_window
 from neve.reading.rangefile import RangeFile
-from neve.reading.ranges import GAP, Reads, fetch, grouped
+from neve.reading.ranges import GAP, WHOLE, Hiccup, Reads, fetch, grouped
 
 READS = Reads(attempts=2, pause=0.01, timeout=5)
 
@@ -50,6 +53,46 @@ def test_a_range_file_reads_like_a_file(
             assert file.seek(offset) == plain.seek(offset)
             assert file.read(length) == plain.read(length)
             assert file.tell() == plain.tell()
+
+
+class Flood(BaseHTTPRequestHandler):
+    """Answers every range with 16 MB."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self) -> None:
+        whole = self.path == "/whole"
+        self.send_response(200 if whole else 206)
+        self.send_header("Transfer-Encoding", "chunked")
+        if whole:
+            self.send_header("Content-Length", "1000")
+        self.send_header("Content-Range", "bytes 0-9/1000")
+        self.end_headers()
+        with contextlib.suppress(OSError):
+            for _ in range(256):
+                self.wfile.write(b"10000\r\n" + bytes(0x10000) + b"\r\n")
+
+    def log_message(self, *args: object) -> None:
+        """Quiet."""
+
+
+@pytest.mark.parametrize(
+    ("path", "most"), [("range", "11 bytes of 10"), ("whole", f"{WHOLE + 1} bytes of 1000")]
+)
+def test_of_too_long_a_body_no_more_is_read_than_tells_so(path: str, most: str) -> None:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Flood) as server:
+        server.daemon_threads = True
+        threading.Thread(target=server.serve_forever, args=(0.01,)).start()
+        try:
+            with pytest.raises(Hiccup, match=f"got {most}"):
+                fetch(f"http://127.0.0.1:{server.server_port}/{path}", [(0, 10)], False, READS)
+        finally:
+            server.shutdown()
+
+
+def test_a_scheme_without_transport_is_refused() -> None:
+    with pytest.raises(ReadFailed, match="gs cannot be read"):
+        fetch("gs://bucket/a.tif", [(0, 10)], False, READS)
 
 
 @pytest.fixture

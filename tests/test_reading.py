@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 from flaky_server import flaky
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -155,6 +156,24 @@ def test_size_checksum_and_crs_are_held_against_the_item(tmp_path: Path) -> None
         open_image(replace(good, size=len(data) + 1), UTM33, READS)
     with pytest.raises(ReadFailed, match="EPSG:32633, its item says EPSG:32634"):
         open_image(good, "EPSG:32634", READS)
+
+
+def test_an_image_without_a_place_or_in_another_than_its_item_says_is_refused(
+    tmp_path: Path,
+) -> None:
+    pixels = noise((100, 80))
+    moved = PLACE @ Affine.translation(1, 0)
+    for name, place in (("here.tif", PLACE), ("there.tif", moved)):
+        write_image(tmp_path / name, pixels, place)
+    told = Asset("", 0, shape=(50, 40), transform=tuple(PLACE @ Affine.scale(2))[:6])
+    open_image(replace(told, href=str(tmp_path / "here.tif")), UTM33, READS)
+    with pytest.raises(ReadFailed, match=r"its item says .*500000"):
+        open_image(replace(told, href=str(tmp_path / "there.tif")), UTM33, READS)
+    tie_points, other = (tag.to_bytes(2, "little") for tag in (33922, 33923))
+    data = (tmp_path / "here.tif").read_bytes()
+    (tmp_path / "here.tif").write_bytes(data.replace(tie_points, other, 1))
+    with pytest.raises(ReadFailed, match=r"here\.tif"):
+        open_image(Asset(str(tmp_path / "here.tif"), 0), UTM33, READS)
 
 
 # --- The network ---

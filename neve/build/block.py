@@ -1,16 +1,14 @@
 """One block of one month, end to end, in a worker: scenes → composite → levels → storage.
 
 Belongs here: the order of the steps and what is written where. Does not belong here: the
-kernels themselves, which blocks there are (``build``), commits (``store``).
-
-An index is a function of the *stored* reflectance of its own level, so that a reader who
-derives it gets the very same value; the reflectance of a level is the mean of its valid
-native pixels.
+kernels themselves, what a level holds (``levels``), which blocks there are (``plan``), commits
+(``store``).
 """
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -19,15 +17,16 @@ from icechunk.session import ForkSession
 from numpy.typing import NDArray
 
 from neve import indices
+from neve.build.checks import verify_block
+from neve.build.levels import Arrays, level_arrays, with_indices
 from neve.compositing import composite as composing
 from neve.compositing.composite import Composite, Recipe
 from neve.cube import chunks, geozarr
 from neve.cube.layout import CLEAR, CLOUDY, LAND_FILTERED, NO_SCENES, Layout
+from neve.cube.records import Records
 from neve.grid import Block, Grid
-from neve.overviews import pooling as overviews
-from neve.scenes.values import FILL, REFLECTANCE_UNIT, Scene
+from neve.scenes.values import FILL, Scene
 
-Arrays = dict[str, NDArray[np.generic]]
 # Further pieces would read more source pixels at their seams than they save memory.
 SMALLEST_PIECE = 256
 
@@ -50,7 +49,9 @@ class BlockResult:
     """What became of a block.
 
     ``coarse``: level factor → arrays of that level which other blocks share chunks of; the
-    parent writes them. ``counts``: number of pixels with 0, 1, 2, … observations.
+    parent writes them. ``counts``: number of pixels with 0, 1, 2, … observations. ``invalid``:
+    native pixels whose bands are there but that have no value of an index, per stored index.
+    ``odd``: valid band values that no real ground has.
     """
 
     block: Block
@@ -59,33 +60,52 @@ class BlockResult:
     coarse: dict[int, Arrays]
     counts: NDArray[np.int64]
     valid_pixels: int
+    invalid: NDArray[np.int64]
     used: tuple[str, ...]
     lost: tuple[tuple[str, str, str], ...]
     seconds: float
+    odd: int = 0
 
 
 def run_block(task: BlockTask) -> BlockResult:
     """Build one block and write the levels that it owns into the task's fork.
 
-    Raises ``BlockFailed`` when a scene could not be read; nothing is published then.
+    Raises ``BlockFailed`` when a scene could not be read, ``CheckFailed`` when what is read back
+    is not what was computed; nothing is published then.
     """
     began = time.perf_counter()
     composite = compose_in_budget(task.block.grid, task.scenes, task.recipe, task.memory)
     levels = level_arrays(composite, task.layout, task.block.grid)
-    owned = [factor for factor in levels if task.layout.owned(factor)]
-    for factor in owned:
-        write_level(task.fork, factor, task.month_index, task.block.grid, levels[factor])
+    coarse: dict[int, Arrays] = {}
+    for factor, arrays in levels.items():
+        if not task.layout.owned(factor):
+            coarse[factor], _ = with_indices(arrays, task.layout)
+        elif factor == 1:
+            invalid = write_owned(task, factor, arrays)
+        else:
+            write_owned(task, factor, arrays)
     valid = int(np.count_nonzero(levels[1]["valid_fraction"]))
+    days = len({scene.day for scene in task.scenes})
+    odd = verify_block(
+        task.layout,
+        task.block,
+        lambda factor, name: (
+            coarse[factor][name] if factor in coarse else _read(task, factor, name)
+        ),
+        days,
+    )
     return BlockResult(
         block=task.block,
         fork=task.fork,
         status=NO_SCENES if not task.scenes else CLEAR if valid else CLOUDY,
-        coarse={factor: arrays for factor, arrays in levels.items() if factor not in owned},
+        coarse=coarse,
         counts=np.bincount(composite.count.ravel()),
         valid_pixels=valid,
+        invalid=invalid,
         used=composite.used,
         lost=composite.lost,
         seconds=time.perf_counter() - began,
+        odd=odd,
     )
 
 
@@ -105,7 +125,19 @@ def clear_block(task: BlockTask) -> BlockResult:
         write_level(task.fork, factor, task.month_index, grid, levels[factor])
     coarse = {factor: arrays for factor, arrays in levels.items() if not task.layout.owned(factor)}
     counts = np.zeros(1, np.int64)
-    return BlockResult(task.block, task.fork, LAND_FILTERED, coarse, counts, 0, (), (), 0.0)
+    none = np.zeros(len(task.layout.stored), np.int64)
+    return BlockResult(task.block, task.fork, LAND_FILTERED, coarse, counts, 0, none, (), (), 0.0)
+
+
+def record(records: Records, result: BlockResult, fingerprint: int) -> None:
+    """Put down what became of a block; one that lost a scene is to be made again."""
+    place = records.place(result.block)
+    records.status[place] = result.status
+    records.fingerprint[place] = 0 if result.lost else fingerprint
+    records.valid_pixels[place] = result.valid_pixels
+    records.observations[place] = 0
+    records.observations[place][: len(result.counts)] = result.counts
+    records.invalid[place] = result.invalid
 
 
 def piece_size(grid: Grid, scenes: int, recipe: Recipe, budget: float) -> int:
@@ -122,16 +154,19 @@ def piece_size(grid: Grid, scenes: int, recipe: Recipe, budget: float) -> int:
 def predict_memory(layout: Layout, recipe: Recipe, grid: Grid, scenes: int, budget: float) -> int:
     """Most bytes that ``run_block`` takes above what the worker has before.
 
-    Either the largest piece is being composed beside the block's finished bands, or all
-    variables of all levels are there and one level is being encoded.
+    Either the largest piece is being composed beside the block's finished bands, or the bands
+    of all levels are there and one chunk of every variable is computed and encoded.
     """
     pixels = grid.height * grid.width
     size = piece_size(grid, scenes, recipe, budget)
     composed = composing.predict_memory(grid.piece(0, 0, size, size), scenes, recipe)
     bands = (2 * len(recipe.bands) + 2) * pixels
-    native = sum(np.dtype(variable.dtype).itemsize for variable in layout.variables) * pixels
+    each = sum(np.dtype(variable.dtype).itemsize for variable in layout.variables)
+    chunk = each * min(layout.chunk**2, pixels)
+    shared = [each * pixels // f**2 for f in layout.factors if not layout.owned(f)]
     pools = 12 * len(recipe.bands) * pixels // layout.factors[0] ** 2 if layout.factors else 0
-    return max(composed + (bands if size < max(grid.shape) else 0), native * 4 // 3 + pools)
+    written = (bands + 4 * pixels) * 4 // 3 + chunk + sum(shared) + pools
+    return max(composed + (bands if size < max(grid.shape) else 0), written)
 
 
 def compose_in_budget(
@@ -160,51 +195,42 @@ def compose_in_budget(
     return Composite(bands, count, tuple(sorted(used)), tuple(sorted(lost)))
 
 
-def level_arrays(composite: Composite, layout: Layout, grid: Grid) -> dict[int, Arrays]:
-    """Every variable of every level of one block, in storage dtypes; keys are the factors."""
-    native = composite.bands[layout.bands[0]] != FILL
-    levels = {
-        1: _variables(composite.bands, layout)
-        | {"count": composite.count, "valid_fraction": native.astype(np.float32)}
-    }
-    if not layout.factors:
-        return levels
-    pools = {b: overviews.pools(v, layout.factors, FILL) for b, v in composite.bands.items()}
-    observed = overviews.pools(composite.count, layout.factors, None)
-    for k, factor in enumerate(layout.factors):
-        bands = {b: overviews.mean(pooled[k], np.int16, FILL) for b, pooled in pools.items()}
-        share = pools[layout.bands[0]][k].valid / overviews.cells(grid.shape, factor)
-        levels[factor] = _variables(bands, layout) | {
-            "count": overviews.mean(observed[k], np.float32, np.nan),
-            "valid_fraction": share.astype(np.float32),
-        }
-    return levels
+def write_owned(task: BlockTask, factor: int, arrays: Arrays) -> NDArray[np.int64]:
+    """Complete and write one level of a block, chunk by chunk; ``BlockResult.invalid`` of it.
+
+    Only one chunk of every variable is in memory at a time.
+    """
+    level = task.block.grid.level(factor)
+    stored = _stored(task.fork, factor)
+    size, buffers = task.layout.chunk, indices.Buffers()
+    invalid = np.zeros(len(task.layout.stored), np.int64)
+    for row, col in product(range(0, level.height, size), range(0, level.width, size)):
+        window = slice(row, row + size), slice(col, col + size)
+        part = {name: values[window] for name, values in arrays.items()}
+        part, bad = with_indices(part, task.layout, buffers)
+        start = task.month_index, level.row + row, level.col + col
+        chunks.write([(stored[name], start, values[None]) for name, values in part.items()])
+        invalid += bad
+    return invalid
 
 
 def write_level(
     fork: ForkSession, factor: int, month_index: int, grid: Grid, arrays: Mapping[str, NDArray[Any]]
 ) -> None:
     """Write a block's arrays of one level; ``grid`` is the block's native piece."""
-    level = grid.level(factor)
-    group = zarr.open_group(fork.store, path=geozarr.level_name(factor), mode="r+")
+    level, stored = grid.level(factor), _stored(fork, factor)
     start = (month_index, level.row, level.col)
-    chunks.write([(group[name], start, values[None]) for name, values in arrays.items()])  # type: ignore[misc]
+    chunks.write([(stored[name], start, values[None]) for name, values in arrays.items()])
 
 
-def _variables(bands: Mapping[str, NDArray[np.int16]], layout: Layout) -> Arrays:
-    """Bands and indices of one level in the layout's storage dtypes."""
-    arrays: Arrays = {**bands}
-    if layout.indices:
-        arrays |= indices.compute(layout.indices, bands)
-    return {
-        variable.name: _unpacked(arrays[variable.name])
-        if variable.dtype == "float32" and arrays[variable.name].dtype == np.int16
-        else arrays[variable.name]
-        for variable in layout.variables
-        if variable.name in arrays
-    }
+def _read(task: BlockTask, factor: int, name: str) -> NDArray[Any]:
+    """A variable of a block's level as the fork has it."""
+    level = task.block.grid.level(factor)
+    rows = slice(level.row, level.row + level.height)
+    cols = slice(level.col, level.col + level.width)
+    return np.array(_stored(task.fork, factor)[name][task.month_index, rows, cols])
 
 
-def _unpacked(values: NDArray[np.generic]) -> NDArray[np.float32]:
-    scaled = values.astype(np.float32) * np.float32(REFLECTANCE_UNIT)
-    return np.where(values == FILL, np.float32("nan"), scaled)
+def _stored(fork: ForkSession, factor: int) -> dict[str, zarr.Array[Any]]:
+    group = zarr.open_group(fork.store, path=geozarr.level_name(factor), mode="r+")
+    return dict(group.arrays())

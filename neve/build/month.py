@@ -4,25 +4,27 @@ Belongs here: running the planned blocks, the commit and its metadata. Does not 
 plan (``plan``), one block's work (``block``), Dagster.
 """
 
-import pickle
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
 import numpy as np
-import zarr
-from icechunk.session import ForkSession
-from numpy.typing import NDArray
 
-from neve.build.block import BlockResult, BlockTask, clear_block, run_block
+from neve.build.block import BlockResult, BlockTask, clear_block, record, run_block
+from neve.build.checks import Check, Made, month_checks, refuse_loss, refuse_losses
 from neve.build.engine import Engine
-from neve.build.plan import MonthPlan
+from neve.build.plan import Change, MonthPlan, change_of
 from neve.build.shared_chunks import SharedChunks
+from neve.build.staging import Staging
+from neve.build.watching import refuse_shrink
 from neve.cube import geozarr
-from neve.cube.layout import CLEAR, LAND_FILTERED
-from neve.cube.store import Cube
-from neve.errors import BlockFailed, MonthConflict
+from neve.cube.history import last_change
+from neve.cube.records import Records
+from neve.cube.store import MAIN, Cube
+from neve.errors import MonthConflict
+from neve.previews.drawing import draw_previews
+from neve.previews.month import month_canvas
 
 CONFLICT_RETRIES = 3
 GIB = 2**30
@@ -38,19 +40,43 @@ class Provenance:
 
 
 @dataclass(frozen=True)
+class Wishes:
+    """What a person asked for besides the routine.
+
+    ``rebuild``: make the blocks that are right, too; ``allow_shrink``: publish the month although
+    most of its scenes are gone.
+    """
+
+    rebuild: bool = False
+    allow_shrink: bool = False
+
+
+@dataclass(frozen=True)
 class MonthReport:
-    """What was published. ``counts[n]``: native pixels with n clear observations."""
+    """What is published now, and what it took.
+
+    ``blocks``, ``pixels``, ``valid_pixels`` and ``counts`` (native pixels with n clear
+    observations) are those of the whole month; ``recomputed`` blocks were made by this build, and
+    ``used`` and ``lost`` are their scenes; ``resumed`` ones by an attempt that was killed. Where
+    nothing had changed, ``published`` is false and ``snapshot`` the one that the month is from.
+    ``unstaged``: why finished blocks were not kept for a later attempt; mostly empty.
+    """
 
     snapshot: str
     parent: str
+    published: bool
     pixels: int
     valid_pixels: int
     counts: tuple[int, ...]
     blocks: int
+    recomputed: int
+    resumed: int
+    checks: tuple[Check, ...]
     used: tuple[str, ...]
     lost: tuple[tuple[str, str, str], ...]
     seconds: float
     levels: tuple[tuple[str, tuple[int, int]], ...]
+    unstaged: str = ""
 
     @property
     def median_count(self) -> int:
@@ -64,47 +90,85 @@ def build_month(
     engine: Engine,
     provenance: Provenance,
     progress: Progress = lambda done, total: None,
+    wishes: Wishes = Wishes(),
 ) -> MonthReport:
     """Build and publish one month; main is untouched until the single commit at the end.
 
-    When another writer publishes the same month meanwhile, everything is computed again from
-    the new state. Raises ``BlockFailed`` or ``MonthConflict``; main is then as it was.
+    Only blocks whose scenes differ from those they were made of are made; where there are none,
+    nothing is published. When another writer publishes the same month meanwhile, the attempt
+    starts again from the new state. Raises ``ScenesVanished``, ``BlockFailed`` or
+    ``MonthConflict``; main is then as it was.
     """
+    published = last_change(cube.repository, plan.month, plan.region.name)
+    if published and not wishes.allow_shrink:
+        refuse_shrink(plan.region, plan.month, len(plan.promised), len(published.scenes))
     for _ in range(CONFLICT_RETRIES):
         try:
-            return _attempt(plan, cube, engine, provenance, progress)
+            return _attempt(plan, cube, engine, provenance, progress, wishes)
         except MonthConflict as error:
             conflict = error
     raise conflict
 
 
 def _attempt(
-    plan: MonthPlan, cube: Cube, engine: Engine, provenance: Provenance, progress: Progress
+    plan: MonthPlan,
+    cube: Cube,
+    engine: Engine,
+    provenance: Provenance,
+    progress: Progress,
+    wishes: Wishes,
 ) -> MonthReport:
     began = time.perf_counter()
     transaction = cube.begin(plan.month)
     index = plan.layout.month_index(plan.month)
-    # The parent's own copy: tasks are pickled late and must not carry what it writes.
-    own_fork = pickle.loads(pickle.dumps(transaction.fork))
-    todo, left_out = _tasks(plan, index, transaction.fork, own_fork)
-    status = np.full(plan.layout.blocks_shape(), LAND_FILTERED, np.uint8)
-    shared = SharedChunks(plan.layout, [task.block for task in (*todo, *left_out)])
-    for task in left_out:
-        shared.add(clear_block(task), own_fork, index)
+    own_fork = transaction.own_fork
+    recorded = Records.read(plan.layout, own_fork.store, index)
+    before = _report(plan, recorded, transaction.base).valid_pixels
+    change = change_of(plan, recorded, wishes.rebuild)
+    if not change.works and not change.marked:
+        Staging(plan, cube).drop()
+        return _unchanged(plan, cube, recorded, wishes, began)
+    task = partial(BlockTask, plan.layout, plan.region.recipe(), plan.region.memory * GIB, index)
+    blocks = [*change.emptied, *(work.block for work in change.works)]
+    shared = SharedChunks(plan.layout, blocks, own_fork, index)
+    for block in change.emptied:
+        shared.add(clear_block(task(block, (), own_fork)))
+    staging = Staging(plan, cube)
+    resumed: list[BlockResult] = []
+    for result in () if wishes.rebuild else staging.take_over(change.works, own_fork):
+        shared.add(result)
+        resumed.append(replace(result, coarse={}))
     results: list[BlockResult] = []
+    done = {result.block for result in resumed}
+    todo = [
+        task(work.block, work.scenes, transaction.fork)
+        for work in change.works
+        if work.block not in done
+    ]
     for result in engine.map(run_block, todo):
-        shared.add(result, own_fork, index)
-        status[result.block.i, result.block.j] = result.status
+        staging.add(result)
+        shared.add(result)
         results.append(replace(result, coarse={}))
         progress(len(results), len(todo))
-    lost = _losses(plan, results)
-    zarr.open_group(own_fork.store, path="blocks", mode="r+")["status"][index] = status  # type: ignore[index]
-    report = _report(plan, results, transaction.base)
+    lost = sorted({loss for result in results for loss in result.lost})
+    refuse_losses(plan, lost)
+    _record(recorded, change, [*resumed, *results])
+    recorded.write(own_fork.store)
+    report = _report(plan, recorded, transaction.base)
+    if not wishes.allow_shrink:
+        refuse_loss(plan, before, report.valid_pixels)
     # An engine that runs in this process hands the same fork back; it is merged once.
-    forks = {id(fork): fork for fork in [own_fork, *(result.fork for result in results)]}
+    forks = {id(result.fork): result.fork for result in results}
+    own_fork.merge(*forks.values())
+    # What is stretched by the month's own values changes everywhere.
+    fixed = all(preview.stretch for preview in plan.layout.previews)
+    drawn = [*change.emptied, *(w.block for w in (change.works if fixed else plan.works))]
+    previews = draw_previews(month_canvas(plan.layout, own_fork, index, drawn))
+    checks = month_checks(plan, recorded, own_fork.store, _made(results, wishes))
     snapshot = transaction.commit(
-        list(forks.values()),
-        f"{plan.region.name} {plan.month}: {len(plan.promised)} scenes, {len(todo)} blocks",
+        [own_fork],
+        f"{plan.region.name} {plan.month}: {len(plan.promised)} scenes, "
+        f"{len(todo)} of {len(plan.works)} blocks",
         {
             "region": plan.region.name,
             "month": plan.month,
@@ -116,56 +180,71 @@ def _attempt(
             "counts": list(report.counts),
             "run_id": provenance.run_id,
             "code_version": provenance.code_version,
+            "previews": previews,
         },
     )
-    return replace(report, snapshot=snapshot, seconds=time.perf_counter() - began)
-
-
-def _tasks(
-    plan: MonthPlan, index: int, fork: ForkSession, own_fork: ForkSession
-) -> tuple[list[BlockTask], list[BlockTask]]:
-    """Blocks to build; and those left out now that hold data of an earlier build."""
-    layout, region = plan.layout, plan.region
-    task = partial(BlockTask, layout, region.recipe(), region.memory * GIB, index)
-    todo = [task(work.block, work.scenes, fork) for work in plan.works]
-    status = zarr.open_array(own_fork.store, path="blocks/status", mode="r")
-    held = np.asarray(status[index]) == CLEAR
-    planned = {work.block for work in plan.works}
-    left_out = [
-        task(block, (), own_fork)
-        for block in layout.grid.blocks(layout.block)
-        if held[block.i, block.j] and block not in planned
-    ]
-    return todo, left_out
-
-
-def _losses(plan: MonthPlan, results: Sequence[BlockResult]) -> list[tuple[str, str, str]]:
-    """All lost scenes with URL and reason; ``BlockFailed`` when the month lost too many."""
-    lost = sorted({loss for result in results for loss in result.lost})
-    if len({scene for scene, _, _ in lost}) > plan.region.max_lost:
-        raise BlockFailed(
-            f"{plan.region.name} {plan.month}: {len(lost)} scenes lost, {plan.region.max_lost} "
-            f"allowed: {lost[0]}; run again, or raise max_lost in the region file"
-        )
-    return lost
-
-
-def _report(plan: MonthPlan, results: Sequence[BlockResult], parent: str) -> MonthReport:
-    layout = plan.layout
-    counts: NDArray[np.int64] = np.zeros(
-        max((len(result.counts) for result in results), default=1), np.int64
+    staging.drop()
+    return replace(
+        report,
+        snapshot=snapshot,
+        published=True,
+        recomputed=len(results),
+        resumed=len(resumed),
+        unstaged=staging.trouble,
+        checks=checks,
+        used=tuple(sorted({scene for result in results for scene in result.used})),
+        lost=tuple(lost),
+        seconds=time.perf_counter() - began,
     )
+
+
+def _made(results: Sequence[BlockResult], wishes: Wishes) -> Made:
+    return Made(
+        len(results),
+        sum(result.valid_pixels for result in results),
+        sum(result.odd for result in results),
+        len({loss for result in results for loss in result.lost}),
+        wishes.allow_shrink,
+    )
+
+
+def _unchanged(
+    plan: MonthPlan, cube: Cube, recorded: Records, wishes: Wishes, began: float
+) -> MonthReport:
+    """The report of a month that is right as it is published."""
+    tip = cube.tip()
+    commit = last_change(cube.repository, plan.month, plan.region.name)
+    snapshot = commit.snapshot if commit else tip
+    store = cube.repository.readonly_session(MAIN).store
+    checks = month_checks(plan, recorded, store, _made((), wishes))
+    report = _report(plan, recorded, tip)
+    return replace(report, snapshot=snapshot, seconds=time.perf_counter() - began, checks=checks)
+
+
+def _record(records: Records, change: Change, results: Sequence[BlockResult]) -> None:
+    for block in change.marked:
+        records.leave_out(block)
+    wanted = {work.block: work.fingerprint for work in change.works}
     for result in results:
-        counts[: len(result.counts)] += result.counts
+        record(records, result, wanted[result.block])
+
+
+def _report(plan: MonthPlan, records: Records, parent: str) -> MonthReport:
+    layout = plan.layout
+    valid, counts = records.totals([work.block for work in plan.works])
     return MonthReport(
         snapshot="",
         parent=parent,
-        pixels=sum(result.block.grid.width * result.block.grid.height for result in results),
-        valid_pixels=sum(result.valid_pixels for result in results),
-        counts=tuple(counts.tolist()),
-        blocks=len(results),
-        used=tuple(sorted({scene for result in results for scene in result.used})),
-        lost=tuple(sorted({loss for result in results for loss in result.lost})),
+        published=False,
+        pixels=sum(work.block.grid.height * work.block.grid.width for work in plan.works),
+        valid_pixels=valid,
+        counts=counts,
+        blocks=len(plan.works),
+        recomputed=0,
+        resumed=0,
+        checks=(),
+        used=(),
+        lost=(),
         seconds=0.0,
         levels=tuple((geozarr.level_name(f), layout.grid.level(f).shape) for f in layout.levels),
     )

@@ -1,46 +1,96 @@
 """The plan of a month: pure values that say which block will read which scenes.
 
-Belongs here: what can be known before a pixel is read. Does not belong here: doing it (``build``).
+Belongs here: what can be known before a pixel is read, and what of it an earlier build has done
+already. Does not belong here: doing it (``build``).
 """
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from neve.cube.layout import Layout, layout_of
+from neve.cube.layout import CLEAR, CLOUDY, LAND_FILTERED, NEVER, Layout, layout_of
+from neve.cube.records import Records
 from neve.errors import RegionInvalid
 from neve.grid import Block, Grid
+from neve.land import enumerate_blocks
 from neve.region import Region
-from neve.scenes.values import Scene, SceneList
+from neve.scenes.values import Scene, SceneList, fingerprint
 
 # Degrees around a footprint, where an item does not say where its image lies.
 FOOTPRINT_MARGIN = 0.1
+# Raised whenever a kernel gives other bits for the same scenes: every block is made again then.
+PIXELS = 1
 
 
 @dataclass(frozen=True)
 class Work:
-    """One block to build and the scenes whose footprint touches it."""
+    """One block to build and the scenes whose footprint touches it.
+
+    ``fingerprint``: 64 bits over the scenes, all that the cube says of how pixels come from
+    them, and ``PIXELS``; blocks with the same one hold the same bits.
+    """
 
     block: Block
     scenes: tuple[Scene, ...]
+    fingerprint: int
 
 
 @dataclass(frozen=True)
 class MonthPlan:
-    """All that will be done for a month, before a pixel is read."""
+    """All that will be done for a month, before a pixel is read.
+
+    ``left_out``: blocks that the region might have had, and the land filter took away; in the
+    cube of a zone those that touch the region's area.
+    """
 
     region: Region
     layout: Layout
     month: str
     fingerprint: str
     works: tuple[Work, ...]
+    left_out: tuple[Block, ...]
 
     @property
     def promised(self) -> tuple[str, ...]:
         """Ids of the scenes that at least one block will read."""
         return tuple(sorted({scene.id for work in self.works for scene in work.scenes}))
+
+
+@dataclass(frozen=True)
+class Change:
+    """What a month's plan asks for beyond what is recorded.
+
+    ``works``: blocks to make; ``marked``: blocks to record as left out; ``emptied``: those of
+    them that hold data or counts of observations.
+    """
+
+    works: tuple[Work, ...]
+    marked: tuple[Block, ...]
+    emptied: tuple[Block, ...]
+
+
+def change_of(plan: MonthPlan, recorded: Records, rebuild: bool = False) -> Change:
+    """What is to be done where ``recorded`` is published; all blocks if ``rebuild``.
+
+    In the cube of a zone, data of a block that is left out may be another region's: it stays.
+    """
+    works = tuple(
+        work
+        for work in plan.works
+        if rebuild or recorded.fingerprint[recorded.place(work.block)] != work.fingerprint
+    )
+    found = [(block, recorded.status[recorded.place(block)]) for block in plan.left_out]
+    if plan.layout.shared:
+        return Change(works, tuple(block for block, status in found if status == NEVER), ())
+    return Change(
+        works,
+        tuple(block for block, status in found if status != LAND_FILTERED),
+        tuple(block for block, status in found if status in (CLEAR, CLOUDY)),
+    )
 
 
 def plan_month(region: Region, month: str, scenes: SceneList, blocks: Sequence[Block]) -> MonthPlan:
@@ -61,11 +111,19 @@ def plan_month(region: Region, month: str, scenes: SceneList, blocks: Sequence[B
                 f"{region.name}: scene {scene.id} was listed without {sorted(missing)}, which the "
                 "region file now asks for; materialise scenes again"
             )
-    works = tuple(
-        Work(block, touched)
-        for block, touched in zip(blocks, _touching(blocks, scenes.scenes), strict=True)
-    )
-    return MonthPlan(region, layout, month, scenes.fingerprint, works)
+    identity = json.dumps([PIXELS, layout.identity()], sort_keys=True).encode()
+    prints = {scene.id: fingerprint([scene]).encode() for scene in scenes.scenes}
+
+    def work(block: Block, touched: tuple[Scene, ...]) -> Work:
+        digest = hashlib.sha256(identity + b"".join(prints[scene.id] for scene in touched))
+        return Work(block, touched, int.from_bytes(digest.digest()[:8]))
+
+    works = tuple(map(work, blocks, _touching(blocks, scenes.scenes)))
+    area = region.area.shape() if layout.shared else None
+    planned = {block.key for block in blocks}
+    possible = enumerate_blocks(layout.window, layout.block, None, area)
+    left_out = tuple(block for block in possible if block.key not in planned)
+    return MonthPlan(region, layout, month, scenes.fingerprint, works, left_out)
 
 
 def _touching(blocks: Sequence[Block], scenes: Sequence[Scene]) -> list[tuple[Scene, ...]]:

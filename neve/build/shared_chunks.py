@@ -6,10 +6,12 @@ here: computing cells (``block``), running blocks (``build``).
 
 from collections.abc import Sequence
 
-import numpy as np
+import zarr
 from icechunk.session import ForkSession
 
-from neve.build.block import Arrays, BlockResult, write_level
+from neve.build.block import BlockResult, write_level
+from neve.build.levels import Arrays
+from neve.cube import geozarr
 from neve.cube.layout import Layout
 from neve.grid import Block, Grid
 
@@ -17,12 +19,17 @@ from neve.grid import Block, Grid
 class SharedChunks:
     """Chunks of coarse levels that several blocks contribute to, written when complete.
 
+    ``blocks`` are those that will be added; the cells of the others stay as ``fork`` has them.
     Holds only chunks that are begun and not complete, so memory stays bounded when blocks
     arrive roughly in order.
     """
 
-    def __init__(self, layout: Layout, blocks: Sequence[Block]) -> None:
+    def __init__(
+        self, layout: Layout, blocks: Sequence[Block], fork: ForkSession, month_index: int
+    ) -> None:
         self._layout = layout
+        self._fork = fork
+        self._index = month_index
         self._open: dict[tuple[int, int, int], tuple[Grid, Arrays]] = {}
         self._missing: dict[tuple[int, int, int], int] = {}
         for factor in layout.factors:
@@ -31,18 +38,18 @@ class SharedChunks:
                     for key in self._keys(factor, block.grid):
                         self._missing[key] = self._missing.get(key, 0) + 1
 
-    def add(self, result: BlockResult, fork: ForkSession, month_index: int) -> None:
+    def add(self, result: BlockResult) -> None:
         """Take a block's coarse arrays; write the chunks that are complete with them."""
         for factor, arrays in result.coarse.items():
             for key in self._keys(factor, result.block.grid):
                 if key not in self._open:
-                    self._open[key] = self._empty(key)
+                    self._open[key] = self._present(key)
                 grid, chunk = self._open[key]
                 _paste(result.block.grid.level(factor), arrays, grid, chunk)
                 self._missing[key] -= 1
                 if not self._missing[key]:
                     native = self._native_piece(key)
-                    write_level(fork, factor, month_index, native, chunk)
+                    write_level(self._fork, factor, self._index, native, chunk)
                     del self._open[key]
 
     def _keys(self, factor: int, block: Grid) -> list[tuple[int, int, int]]:
@@ -57,10 +64,14 @@ class SharedChunks:
         size = self._layout.chunk * factor
         return self._layout.grid.piece(i * size, j * size, size, size)
 
-    def _empty(self, key: tuple[int, int, int]) -> tuple[Grid, Arrays]:
+    def _present(self, key: tuple[int, int, int]) -> tuple[Grid, Arrays]:
+        """A chunk of every variable as it is so far."""
         grid = self._native_piece(key).level(key[0])
+        group = zarr.open_group(self._fork.store, path=geozarr.level_name(key[0]), mode="r")
+        rows, cols = slice(grid.row, grid.row + grid.height), slice(grid.col, grid.col + grid.width)
         return grid, {
-            v.name: np.full(grid.shape, v.fill, v.overview_dtype) for v in self._layout.variables
+            v.name: group[v.name][self._index, rows, cols]  # type: ignore[index, misc]
+            for v in self._layout.variables
         }
 
 

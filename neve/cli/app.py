@@ -10,14 +10,32 @@ from typing import Annotated
 
 import typer
 
+from neve.cli import keeping, looking, starting
 from neve.errors import AskPerson, NeveError, Retry
 
+LOOPBACK = "127.0.0.1"
+
 app = typer.Typer(
-    help="Sentinel-2 scenes to monthly, cloud-free, versioned datacubes.",
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
 )
+app.add_typer(starting.app)
+app.add_typer(looking.app)
+app.add_typer(keeping.app)
+
+
+@app.callback()
+def settings(
+    s3_endpoint: Annotated[
+        str,
+        typer.Option(
+            envvar=["NEVE_S3_ENDPOINT", "AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"],
+            help="URL of an S3 API other than AWS's",
+        ),
+    ] = "",
+) -> None:
+    """Sentinel-2 scenes to monthly, cloud-free, versioned datacubes."""
 
 
 def run() -> int:
@@ -50,11 +68,32 @@ def build(
     catalog: Annotated[str, typer.Option(help="STAC API or folder of items, instead")] = "",
     store: Annotated[str, typer.Option(help="folder or s3:// of the cube, instead")] = "",
     workers: Annotated[str, typer.Option(help="processes; 0 = one per core, −1 = none")] = "",
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="blocks that are right, too")] = False,
+    allow_shrink: Annotated[
+        bool, typer.Option("--allow-shrink", help="although most published scenes are gone")
+    ] = False,
 ) -> int:
     """Build one month of a region through the Dagster assets and publish it."""
     from neve.cli.building import build_month
 
-    return build_month(region, month, catalog, store, workers)
+    places = {"catalog": catalog, "store": store, "workers": workers}
+    return build_month(region, month, {**places, "rebuild": rebuild, "allow-shrink": allow_shrink})
+
+
+@app.command()
+def backfill(
+    regions: Annotated[list[str], typer.Argument(help="names of regions in NEVE_REGIONS")],
+    first: Annotated[str, typer.Option("--from", help="first month, YYYY-MM")],
+    last: Annotated[str, typer.Option("--to", help="last month, YYYY-MM")],
+    rebuild: Annotated[bool, typer.Option("--rebuild", help="blocks that are right, too")] = False,
+    allow_shrink: Annotated[
+        bool, typer.Option("--allow-shrink", help="although most published scenes are gone")
+    ] = False,
+) -> int:
+    """Build months of regions through the Dagster job, one run each; goes on after a failure."""
+    from neve.cli.building import backfill as run
+
+    return run(regions, first, last, {"rebuild": rebuild, "allow-shrink": allow_shrink})
 
 
 @app.command()
@@ -62,11 +101,31 @@ def plan(
     region: Annotated[Path, typer.Argument(help="region file (YAML)")],
     month: Annotated[str, typer.Option(help="month, YYYY-MM")],
     catalog: Annotated[str, typer.Option(help="STAC API or folder of items, instead")] = "",
+    workers: Annotated[int, typer.Option(min=1, help="workers to reckon the time for")] = 1,
 ) -> int:
     """Print what building a month would take, before a pixel is read."""
     from neve.cli.planning import print_plan
 
-    print_plan(region, month, catalog)
+    print_plan(region, month, catalog, workers)
+    return 0
+
+
+@app.command()
+def embed(
+    ctx: typer.Context,
+    folder: Annotated[Path, typer.Argument(help="tiles as geotessera mirrors them")],
+    year: Annotated[int, typer.Option(help="year of the tiles")],
+    zone: Annotated[str, typer.Option(help="UTM zone and hemisphere, e.g. 33N")],
+    store: Annotated[str, typer.Option(help="folder or s3:// of the cube")],
+    factors: Annotated[str, typer.Option(help="increasing, each divides the next")] = "4,16,64",
+    workers: Annotated[int, typer.Option(help="processes; 0 = one per core, −1 = none")] = 0,
+) -> int:
+    """Put embedding tiles of one UTM zone and year together in a cube, in one commit."""
+    from neve.cli.embedding import Asked, embed_tiles
+    from neve.cube.places import s3_options
+
+    options = s3_options(ctx.find_root().params["s3_endpoint"])
+    print(embed_tiles(Asked(folder, year, zone, factors, workers), store, options))
     return 0
 
 
@@ -95,12 +154,19 @@ def demo(
 
 
 @app.command()
-def info(
+def serve(
+    ctx: typer.Context,
     store: Annotated[str, typer.Argument(help="folder or s3:// of a cube")],
-    s3_endpoint: Annotated[str, typer.Option(envvar="NEVE_S3_ENDPOINT", help="S3 API")] = "",
+    host: Annotated[str, typer.Option(help="address to listen on; there is no login")] = LOOPBACK,
+    port: Annotated[int, typer.Option(help="0 = any free one", min=0, max=65535)] = 8765,
 ) -> int:
-    """Print what is in a cube: levels, variables, months, valid fraction, snapshots."""
-    from neve.cli.printing import print_cube
+    """Serve the map of a cube, its tiles and its API, until interrupted; prints the address."""
+    from neve.cli.stores import repository
 
-    print_cube(store, s3_endpoint)
+    cube = repository(ctx, store)
+    try:
+        from neve.serving.running import run as run_server
+    except ModuleNotFoundError as error:
+        raise AskPerson(f"no {error.name} here: install neve[serve]") from error
+    run_server(cube, store, (host, port), lambda url: print(url, flush=True))
     return 0

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import neve
@@ -22,18 +23,31 @@ def project_folder() -> Path:
     raise AskPerson("no Dagster project here: run this inside a checkout of neve")
 
 
-def build_month(
-    region: Path, month: str, catalog: str = "", store: str = "", workers: str = ""
+def build_month(region: Path, month: str, options: Mapping[str, str | bool] = {}) -> int:
+    """Run the month's assets in a process of the Dagster project; returns its exit code.
+
+    ``options``: ``catalog``, ``store`` and ``workers``, and the flags of ``pipelines.month``.
+    """
+    given = dict(options)
+    for place in ("catalog", "store"):
+        if given.get(place):
+            given[place] = located(str(given[place]))
+    return _run("pipelines.month", [str(region.absolute()), "--month", month], given)
+
+
+def backfill(
+    regions: Sequence[str], first: str, last: str, options: Mapping[str, str | bool]
 ) -> int:
-    """Run the month's assets in a process of the Dagster project; returns its exit code."""
+    """Run months of regions that the project knows, one after the other; returns the exit code."""
+    return _run("pipelines.backfill", [*regions, "--from", first, "--to", last], options)
+
+
+def _run(program: str, arguments: Sequence[str], options: Mapping[str, str | bool]) -> int:
     project = project_folder()
-    command = [sys.executable, "-m", "pipelines.month", str(region.absolute()), "--month", month]
-    if workers:
-        command += ["--workers", workers]
-    if catalog:
-        command += ["--catalog", located(catalog)]
-    if store:
-        command += ["--store", located(store)]
+    command = [sys.executable, "-m", program, *arguments]
+    for name, value in options.items():
+        if value:
+            command += [f"--{name}"] if value is True else [f"--{name}", str(value)]
     # Dagster keeps its history where the project's dagster.yaml says.
     environment = {"DAGSTER_HOME": str(project)} | os.environ
     return subprocess.run(command, cwd=project, env=environment, check=False).returncode

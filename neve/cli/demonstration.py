@@ -8,8 +8,11 @@ from typing import NoReturn
 from tqdm import tqdm
 
 from neve.cli.building import build_month, project_folder
-from neve.cli.printing import print_cube
-from neve.cube.reader import picture
+from neve.cli.printing import described
+from neve.cli.tables import show
+from neve.cube.pictures import picture
+from neve.cube.places import open_repository
+from neve.cube.reader import open_tree
 from neve.demo.scenes import write_scenes
 from neve.demo.stac_api import serve
 from neve.errors import AskPerson
@@ -48,12 +51,13 @@ def demonstrate(folder: Path) -> int:
     region.write_text(REGION.format(bbox=inner, collection=items[0]["collection"]), "utf-8")
     with serve(folder / "scenes") as url:
         for month in MONTHS:
-            code = build_month(region, month, url)
+            code = build_month(region, month, {"catalog": url})
             if code:
                 return code
+    cube = open_tree(str(folder / "cube"))
     for month in MONTHS:
-        picture(str(folder / "cube"), month).save(folder / f"{month}.png")
-    print_cube(str(folder / "cube"))
+        picture(cube, month).save(folder / f"{month}.png")
+    show(described(cube, open_repository(str(folder / "cube")), "main"), as_json=False)
     _print_next(folder)
     return 0
 
@@ -83,5 +87,5 @@ def _print_next(folder: Path) -> None:
         f"  cd {project} && DAGSTER_HOME={project} NEVE_REGIONS={folder / 'regions'} "
         f"{programs / 'dagster'} dev"
     )
-    print("The map (arrives with neve serve):")
+    print("The map:")
     print(f"  {programs / 'neve'} serve {folder / 'cube'}")

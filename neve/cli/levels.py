@@ -4,11 +4,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-import icechunk
 import zarr
 from tqdm import tqdm
 
-from neve.cube.store import storage
+from neve.cube.places import open_repository
 from neve.errors import AskPerson, CubeMismatch
 from neve.overviews.pooling import check_factors
 from neve.pyramids.adding import Wanted, add_to_icechunk, add_to_zarr
@@ -27,14 +26,12 @@ def add_levels(location: str, wanted: Wanted) -> str:
         if (Path(location) / "zarr.json").is_file() or (Path(location) / ".zgroup").is_file():
             add_to_zarr(zarr.open_group(location, mode="r+"), wanted, progress)
             return location
-        place = storage(location)
-        if not icechunk.Repository.exists(place):
-            raise CubeMismatch(f"{location}: neither a Zarr group nor an Icechunk repository")
-        repository = icechunk.Repository.open(place)
+        repository = open_repository(location)
         root = zarr.open_group(repository.readonly_session("main").store, mode="r")
         if "neve" in root.attrs:
             raise CubeMismatch(f"{location}: a cube of neve's has its levels made with its months")
-        return add_to_icechunk(repository, wanted, progress=progress)
+        folder = None if "://" in location else Path(location)
+        return add_to_icechunk(repository, wanted, progress=progress, folder=folder)
 
 
 def wanted_levels(factors: str, methods: Sequence[str], crs: str) -> Wanted:

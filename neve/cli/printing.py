@@ -1,27 +1,42 @@
-"""What the command line prints of a cube."""
+"""What ``neve info`` tells of a cube."""
 
-from rich.console import Console
-from rich.table import Table
+import icechunk as ic
+import xarray as xr
 
-from neve.cube.reader import open_tree, summaries
-from neve.cube.store import s3_options
+from neve.cube.history import last_changes
+from neve.cube.reader import variables
 
 
-def print_cube(location: str, s3_endpoint: str = "") -> None:
-    """Levels and months of a cube, as two tables on stdout."""
-    options = s3_options(s3_endpoint)
-    tree = open_tree(location, s3_options=options)
-    levels = Table("level", "height", "width", "pixel", "variables", title=location)
-    found = {n: node for n, node in tree.children.items() if "spatial:transform" in node.attrs}
-    for name, node in sorted(found.items(), key=lambda pair: int(pair[0].removesuffix("x"))):
-        height, width = node["count"].shape[1:]
-        pixel = f"{node.attrs['spatial:transform'][0]:g}"
-        names = sorted({str(n) for n in node.data_vars} - {"spatial_ref", "time_bnds"})
-        levels.add_row(name, str(height), str(width), pixel, " ".join(names))
-    months = Table("month", "valid", "pixels with 0, 1, 2, … clear observations", "snapshot")
-    for month in summaries(location, options):
-        counts = " ".join(map(str, month.counts))
-        months.add_row(month.month, f"{month.valid_fraction:.1%}", counts, month.snapshot)
-    console = Console(soft_wrap=True)
-    console.print(levels)
-    console.print(months)
+def described(
+    tree: xr.DataTree, repository: ic.Repository, at: str
+) -> dict[str, list[dict[str, object]]]:
+    """Levels and months of a cube, and what it gives beside the stored variables, as rows."""
+    held: dict[str, list[str]] = {"stored": [], "alias": [], "derived": []}
+    for variable in variables(tree):
+        held[variable.kind].append(variable.name)
+    levels = {n: node for n, node in tree.children.items() if "spatial:transform" in node.attrs}
+    return {
+        "levels": [
+            {
+                "level": name,
+                "height": node.attrs["spatial:shape"][0],
+                "width": node.attrs["spatial:shape"][1],
+                "pixel": node.attrs["spatial:transform"][0],
+                "variables": held["stored"],
+            }
+            for name, node in sorted(levels.items(), key=lambda pair: int(pair[0][:-1]))
+        ],
+        "given on read": [
+            {"kind": kind, "variables": held[kind]} for kind in ("alias", "derived") if held[kind]
+        ],
+        "months": [
+            {
+                "month": commit.month,
+                "region": commit.region,
+                "valid": commit.valid_fraction,
+                "pixels with 0, 1, 2, … clear observations": commit.counts,
+                "snapshot": commit.snapshot,
+            }
+            for commit in last_changes(repository, at)
+        ],
+    }

@@ -70,12 +70,13 @@ def compose(
     far = any(remote(asset.href) for scene in scenes for asset in scene.assets.values())
     workers = os.cpu_count() or 1
     masks = max(2, _CLASSIFYING // (_CLASSIFY * _scl_pixels(grid) + 1))
-    found = Observations(grid, scenes, recipe, reads)
+    found = Observations(grid, scenes, recipe, reads, masks)
     try:
-        with ThreadPoolExecutor(min(reads.concurrency if far else workers, masks)) as pool:
-            found.classify(pool)
         # In this order: whoever waits for bytes is let go before the workers are waited for.
-        with ThreadPoolExecutor(workers) as pool, found.ahead(reads.concurrency if far else 0):
+        with (
+            ThreadPoolExecutor(workers) as pool,
+            found.ahead(reads.concurrency if far else workers, far),
+        ):
             values = _settle(found, pool)
     finally:
         found.close()
@@ -114,7 +115,7 @@ def _settle(found: Observations, pool: ThreadPoolExecutor) -> Values:
     with Stacks(bands, len(found.days), found.grid.shape, method != "median") as stacks:
         last = found.valid.copy()
         for band in bands:
-            found.fill(pool, band, stacks.band(band))
+            stacks.trim(found.fill(pool, band, stacks.band(band)))
             if method == "median":
                 values[band] = median(stacks.band(band))
             last = last if np.array_equal(last, found.valid) else found.valid.copy()

@@ -6,10 +6,10 @@ statistics over days (``compositing``).
 """
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from functools import partial
-from itertools import groupby
+from itertools import chain, groupby
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,6 +29,7 @@ from neve.reading.image import (
     observe,
     open_image,
     prefetch,
+    prefetch_window,
     read_window,
 )
 from neve.reading.ranges import Reads, shown
@@ -42,15 +43,19 @@ class Observations:
     """Scenes on a grid, grouped by ``days`` (numbers into ``scenes``), both in a fixed order.
 
     ``valid``: uint8 (scene, h, ceil(w / 8)), a bit per pixel: clear, and no band found without
-    data so far. Bits are set by ``classify`` and only cleared later, where a band lacks data and
-    for scenes that are ``lost``: number → (id, URL, reason).
+    data so far. Bits are set by what ``ahead`` begins and only cleared later, where a band lacks
+    data and for scenes that are ``lost``: number → (id, URL, reason).
     """
 
-    def __init__(self, grid: Grid, scenes: Sequence[Scene], recipe: Recipe, reads: Reads) -> None:
+    def __init__(
+        self, grid: Grid, scenes: Sequence[Scene], recipe: Recipe, reads: Reads, masks: int
+    ) -> None:
+        """``masks``: how many may be made at once, for memory's sake."""
         self.grid, self.recipe, self.reads = grid, recipe, reads
         self.scenes = sorted(scenes, key=lambda scene: (scene.day, scene.id))
         numbers = range(len(self.scenes))
         self.days = [list(g) for _, g in groupby(numbers, key=lambda k: self.scenes[k].day)]
+        self._group = {k: group for group in self.days for k in group}
         self.targets = {
             crs: Target(grid, crs, lattice(grid, crs)) for crs in {s.crs for s in self.scenes}
         }
@@ -59,7 +64,8 @@ class Observations:
         self.clear: dict[int, Clear] = {}
         self.images: dict[tuple[int, str], Image] = {}
         self.lost: dict[int, tuple[str, str, str]] = {}
-        self._lock = threading.Lock()
+        self._lock, self._masking = threading.Lock(), threading.BoundedSemaphore(masks)
+        self._seen = np.zeros(len(self.scenes), np.bool_)
         self._ahead: Ahead[tuple[str, int]] | None = None
 
     def close(self) -> None:
@@ -67,25 +73,37 @@ class Observations:
         for image in self.images.values():
             image.close()
 
-    def classify(self, pool: ThreadPoolExecutor) -> None:
-        """Read the masks; ``days`` keeps those with a clear pixel."""
-        each(pool, self._classify, range(len(self.scenes)))
-        self.days = [group for group in self.days if self.valid[group].any()]
-
-    def ahead(self, steps: int) -> Ahead[tuple[str, int]]:
-        """A context in which bytes are fetched ahead of ``fill``; 0 steps: not at all."""
-        keys = [(band, k) for band in self.recipe.bands for group in self.days for k in group]
-        self._ahead = Ahead(keys if steps else [], self._prefetch, max(steps, 1))
+    def ahead(self, steps: int, bands: bool) -> Ahead[tuple[str, int]]:
+        """A context in which masks are made, and ``bands`` fetched, ahead of ``fill``."""
+        order = self._order(steps) if bands else ((SCL, k) for group in self.days for k in group)
+        self._ahead = Ahead(list(order), self._begin, steps)
         return self._ahead
 
-    def fill(self, pool: ThreadPoolExecutor, band: str, stack: NDArray[np.int16]) -> None:
-        """All observations of a band."""
+    def _order(self, lead: int) -> Iterator[tuple[str, int]]:
+        """Masks are made ``lead`` days before the day's first band is fetched."""
+        first, *others = self.recipe.bands
+        for n in range(len(self.days) + lead):
+            yield from ((SCL, k) for group in self.days[n : n + 1] for k in group)
+            if n >= lead:
+                yield from ((first, k) for k in self.days[n - lead])
+        yield from ((band, k) for band in others for group in self.days for k in group)
+
+    def fill(self, pool: ThreadPoolExecutor, band: str, stack: NDArray[np.int16]) -> int:
+        """All observations of a band; returns how many days have any.
+
+        From then on ``days`` has no others. A day is read once it and all before it are masked.
+        """
 
         def one(n: int) -> None:
-            stack[n].fill(FILL)
-            self._observe(self.days[n], band, self.everywhere, stack[n])
+            self._await(self.days[: n + 1])
+            if self._seen[self.days[n]].any():
+                plane = stack[sum(bool(self._seen[group].any()) for group in self.days[:n])]
+                plane.fill(FILL)
+                self._observe(self.days[n], band, self.everywhere, plane)
 
         each(pool, one, range(len(self.days)))
+        self.days = [group for group in self.days if self._seen[group].any()]
+        return len(self.days)
 
     def mend(self, band: str, seen: Bits, stacks: Stacks) -> tuple[Bits, NDArray[np.bool_]]:
         """Take back observations that no longer count, for the next scene of the day if any.
@@ -106,8 +124,20 @@ class Observations:
                 touched |= pixels
         return seen, touched
 
-    def _classify(self, k: int) -> None:
+    def _await(self, days: Sequence[list[int]]) -> None:
+        """Wait until it is known where the scenes of days are clear."""
+        assert self._ahead is not None
+        for k in chain.from_iterable(days):
+            self._ahead.wait((SCL, k))
+
+    def _begin(self, key: tuple[str, int]) -> bool:
+        """What is done ahead: a mask, which is kept, or a fetch, which is held until it is read."""
+        name, k = key
+        if name != SCL:
+            return self._prefetch(name, k)
         self._guarded(k, SCL, lambda: self._mask(k))
+        self._seen[k] = self.valid[k].any()
+        return False
 
     def _mask(self, k: int) -> None:
         """Set the bits of the scene's clear pixels; keep its native mask for averages."""
@@ -122,15 +152,16 @@ class Observations:
         opening, dilation = recipe.opening / size, recipe.dilation / size
         edge = masking.halo(opening, dilation)
         row, col, height, width = place
-        classes = read_window(
-            self._image(k, SCL), (row - edge, col - edge), (height + 2 * edge, width + 2 * edge)
-        )
-        clear = masking.clear(classes, recipe.drop, opening, dilation)
-        clear = clear[edge : edge + height, edge : edge + width]
-        if not clear.any():
-            return
-        select(at, clear, row, col, self.valid[k], self.grid.width)
-        self.clear[k] = Clear(np.packbits(clear, axis=1), width, (row, col), level.transform)
+        window = (row - edge, col - edge), (height + 2 * edge, width + 2 * edge)
+        prefetch_window(self._image(k, SCL), *window)
+        with self._masking:
+            classes = read_window(self._image(k, SCL), *window)
+            clear = masking.clear(classes, recipe.drop, opening, dilation)
+            clear = clear[edge : edge + height, edge : edge + width]
+            if clear.any():
+                select(at, clear, row, col, self.valid[k], self.grid.width)
+                bits = np.packbits(clear, axis=1)
+                self.clear[k] = Clear(bits, width, (row, col), level.transform)
 
     def _observe(self, group: list[int], band: str, focus: Bits, out: NDArray[np.int16]) -> None:
         """One band of one day at the pixels in focus; scenes in the order of their ids."""
@@ -139,14 +170,15 @@ class Observations:
             self._guarded(k, band, partial(self._read, k, band, self.valid[k] & ~taken, out))
             taken |= self.valid[k]
 
-    def _prefetch(self, key: tuple[str, int]) -> None:
+    def _prefetch(self, band: str, k: int) -> bool:
         """Fetch what ``_read`` will want; what is known of other scenes may still change."""
-        band, k = key
-        group = next(group for group in self.days if k in group)
+        group = self._group[k]
+        self._await([group])
         earlier = np.bitwise_or.reduce(self.valid[group[: group.index(k)]], initial=0)
         need = self.valid[k] & ~earlier
         if need.any():
             prefetch(self._image(k, band), self._target(k), need, self._how(k, band))
+        return bool(need.any())
 
     def _read(self, k: int, band: str, need: Bits, out: NDArray[np.int16]) -> None:
         if self._ahead is not None:

@@ -29,7 +29,7 @@ def quarantine(found: SceneList, recipe: Recipe) -> SceneList:
     """The list without scenes that fail the gate; they join ``rejected`` with the reason.
 
     The fingerprint stays that of the catalogue's answer. A scene that cannot be read here is
-    kept: building its blocks retries, and fails loudly or records the loss.
+    kept, as ``unjudged``: building its blocks retries, and fails loudly or records the loss.
     """
     with ThreadPoolExecutor(CONCURRENT_SCENES) as pool:
         shares = list(pool.map(lambda scene: impossible_share(scene, recipe), found.scenes))
@@ -38,20 +38,26 @@ def quarantine(found: SceneList, recipe: Recipe) -> SceneList:
         found,
         scenes=tuple(scene for scene in found.scenes if scene.id not in reasons),
         rejected=tuple(sorted({*found.rejected, *reasons.items()})),
+        unjudged=tuple(
+            s.id for s, share in zip(found.scenes, shares, strict=True) if share is None
+        ),
     )
 
 
-def impossible_share(scene: Scene, recipe: Recipe) -> float:
-    """Share of the scene's clear pixels below −0.02, judged on its overviews; 0 if unreadable."""
+def impossible_share(scene: Scene, recipe: Recipe) -> float | None:
+    """Share of the scene's clear pixels below −0.02, judged on its overviews.
+
+    None where it cannot be read, or where its item does not say where its image lies.
+    """
     band = next((b for b in DARKEST_FIRST if b in recipe.bands), recipe.bands[0])
     grid = _coarse(scene, band)
     if grid is None:
-        return 0.0
+        return None
     look = replace(recipe, bands=(band,), method="median", min_obs=1, source_overviews=True)
     try:
         values = compose(grid, [scene], replace(look, max_lost=0)).bands[band]
     except BlockFailed:
-        return 0.0
+        return None
     clear = values[values != FILL]
     return float((clear < IMPOSSIBLE).mean()) if clear.size else 0.0
 
@@ -65,9 +71,9 @@ def _coarse(scene: Scene, band: str) -> Grid | None:
     return Grid(scene.crs, resolution * COARSENING, left, top, width, height)
 
 
-def _reasons(scenes: tuple[Scene, ...], shares: list[float]) -> Iterator[tuple[str, str]]:
+def _reasons(scenes: tuple[Scene, ...], shares: list[float | None]) -> Iterator[tuple[str, str]]:
     for scene, share in zip(scenes, shares, strict=True):
-        if share > SUSPICIOUS_SHARE:
+        if share is not None and share > SUSPICIOUS_SHARE:
             yield (
                 scene.id,
                 f"{scene.id} quarantined: {share:.0%} of its clear pixels are below −0.02 with "

@@ -37,6 +37,10 @@ class Stacks:
         if self._file is not None:
             self._file.close()
 
+    def trim(self, days: int) -> None:
+        """Let go of all but the first ``days``, before anything is loaded."""
+        self.days, self._planes = days, self._planes[:, :days]
+
     @property
     def whole(self) -> NDArray[np.int16]:
         """(bands, days, h, w), where all are kept together."""

@@ -1,7 +1,8 @@
 """Chunks: encodes whole chunks in the calling thread and hands their bytes over together.
 
-Belongs here: the fast way to write windows that cover whole chunks of unsharded Zarr 3 arrays.
-Does not belong here: which arrays there are (``layout``), sessions and commits (``store``).
+Belongs here: the fast way to write windows that cover whole chunks of arrays without shards.
+Does not belong here: which arrays there are (``layout``), one chunk's bytes (``codec``), sessions
+and commits (``store``).
 
 zarr-python's own assignment spends about 2 ms a chunk in its event loop; a block with all
 indices has a thousand chunks. The stored bytes are those that zarr itself would store.
@@ -13,13 +14,11 @@ from itertools import product
 from typing import Any
 
 import numpy as np
-import zarr
-from numcodecs import blosc  # type: ignore[import-untyped]
 from numpy.typing import NDArray
-from zarr.codecs import BloscCodec, BytesCodec
 from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
 
-Array = zarr.Array[Any]
+from neve.cube.codec import Array, ChunkCodec, codec_of, key_of
 
 # How many chunks are encoded before their bytes are handed over: bounds memory.
 BATCH = 64
@@ -29,23 +28,23 @@ def write(windows: Sequence[tuple[Array, Sequence[int], NDArray[Any]]]) -> None:
     """Writes windows (array, first index along each axis, values); empty chunks are left out.
 
     A window starts at chunk edges and ends at chunk edges or the array's. Arrays share one
-    store. Arrays whose codecs are not bytes + Blosc are assigned by zarr. Must not be called
-    from within a running event loop. Raises ValueError for a window that cuts a chunk.
+    store. Arrays with codecs that ``codec`` leaves to zarr are assigned by it. Raises
+    ValueError for a window that cuts a chunk.
     """
     pending: list[tuple[str, bytes | None]] = []
     for array, start, values in windows:
         _check(array, start, values)
-        codec = _codec(array)
+        codec = codec_of(array)
         if codec is None:
             array[_window(start, values.shape)] = values
             continue
         for position, chunk in _chunks(array, start, values):
-            pending.append((_key(array, position), _encoded(codec, array.fill_value, chunk)))
+            pending.append((key_of(array, position), _encoded(codec, array.fill_value, chunk)))
             if len(pending) == BATCH:
-                asyncio.run(_put(array.store, pending))
+                sync(_put(array.store, pending))
                 pending = []
     if pending:
-        asyncio.run(_put(array.store, pending))
+        sync(_put(array.store, pending))
 
 
 async def _put(store: Any, chunks: Sequence[tuple[str, bytes | None]]) -> None:
@@ -66,41 +65,29 @@ def _check(array: Array, start: Sequence[int], values: NDArray[Any]) -> None:
             )
 
 
-def _codec(array: Array) -> blosc.Blosc | None:
-    """The compressor where chunks are plain bytes through Blosc."""
-    if array.shards or array.filters or not isinstance(array.serializer, BytesCodec):
-        return None
-    match array.compressors:
-        case (BloscCodec(cname=cname, clevel=clevel, shuffle=shuffle, blocksize=size),):
-            shuffles = {"noshuffle": 0, "shuffle": 1, "bitshuffle": 2}
-            return blosc.Blosc(str(cname), clevel, shuffles[str(shuffle)], size)
-    return None
-
-
 def _chunks(
     array: Array, start: Sequence[int], values: NDArray[Any]
 ) -> Iterator[tuple[tuple[int, ...], NDArray[Any]]]:
-    """(chunk position, contiguous values) of every chunk; what passes the array's edge is fill."""
+    """(chunk position, values) of every chunk; what passes the array's edge is fill."""
     counts = [range(0, size, chunk) for size, chunk in zip(values.shape, array.chunks, strict=True)]
     for offsets in product(*counts):
         part = values[_window(offsets, array.chunks)]
         if part.shape != array.chunks:
-            whole = np.full(array.chunks, array.fill_value, array.dtype)
+            fill = 0 if array.fill_value is None else array.fill_value
+            whole = np.full(array.chunks, fill, array.dtype)
             whole[_window((0,) * part.ndim, part.shape)] = part
             part = whole
         corner = zip(start, offsets, array.chunks, strict=True)
         position = tuple((first + offset) // chunk for first, offset, chunk in corner)
-        yield position, np.ascontiguousarray(part, array.dtype.newbyteorder("<"))
+        yield position, part
 
 
-def _encoded(codec: blosc.Blosc, fill: Any, chunk: NDArray[Any]) -> bytes | None:
-    """The bytes of a chunk, None where it holds only fill."""
+def _encoded(codec: ChunkCodec, fill: Any, chunk: NDArray[Any]) -> bytes | None:
+    """The bytes of a chunk, None where it holds only fill (Zarr 2 may have none)."""
+    if fill is None:
+        return codec.encode(chunk)
     empty = np.isnan(chunk) if np.isnan(fill) else chunk == fill
-    return None if empty.all() else bytes(codec.encode(chunk))
-
-
-def _key(array: Array, position: Sequence[int]) -> str:
-    return f"{array.path}/{array.metadata.encode_chunk_key(tuple(position))}".lstrip("/")
+    return None if empty.all() else codec.encode(chunk)
 
 
 def _window(start: Sequence[int], shape: Sequence[int]) -> tuple[slice, ...]:

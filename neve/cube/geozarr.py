@@ -6,6 +6,7 @@ arrays (``layout``).
 """
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any
 
 from pyproj import CRS
@@ -88,14 +89,18 @@ def level_attributes(grid: Grid) -> Attributes:
 
 
 def _where(grid: Grid) -> Attributes:
-    crs = CRS(grid.crs)
     return {
         "proj:code": grid.crs,
-        "proj:wkt2": crs.to_wkt("WKT2_2019"),
+        "proj:wkt2": _wkt(grid.crs),
         "spatial:dimensions": list(dimensions(grid)),
         "spatial:registration": "pixel",
         "spatial:bbox": list(grid.bounds),
     }
+
+
+@cache
+def _wkt(crs: str) -> str:
+    return CRS(crs).to_wkt("WKT2_2019")
 
 
 def grid_mapping(grid: Grid) -> Attributes:

@@ -1,90 +1,96 @@
 """Reading a published cube back: what anyone sees of it.
 
-Belongs here: opening a snapshot as an xarray tree, summaries and pictures of a month. Does not
-belong here: writing, serving.
+Belongs here: opening a snapshot as an xarray tree. Does not belong here: commits (``history``),
+points (``sampling``), ``pictures``, writing, serving.
 """
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
-import icechunk as ic
-import numpy as np
 import xarray as xr
-from numpy.typing import NDArray
-from PIL import Image
+import zarr
 from zarr.errors import GroupNotFoundError
 
-from neve.cube.store import MAIN, storage
+from neve.cube.derived import ALIAS, DERIVED, Given, completed, given
+from neve.cube.history import resolve
+from neve.cube.places import open_repository
+from neve.cube.store import MAIN
 from neve.errors import CubeMismatch
-
-RGB = ("red", "green", "blue")
-# Land seldom reflects more in the visible; brighter pixels are shown as white.
-BRIGHTEST = 0.3
-GAP_COLOUR = (24, 26, 32)
 
 
 @dataclass(frozen=True)
-class MonthSummary:
-    """One month as published: its share of valid native pixels and pixels per observation count."""
+class CubeVariable:
+    """One variable of a cube's levels, as plain values.
 
-    month: str
-    valid_fraction: float
-    counts: tuple[int, ...]
-    snapshot: str
+    ``kind``: "stored"; "alias" (another name of a stored index); "derived" (computed from the
+    stored bands when it is read, with the values that storing would have given). ``attributes``:
+    long_name, units; of an index also formula, constants, references, application_domain,
+    display_range (least, largest) and colormap (matplotlib's name).
+    """
+
+    name: str
+    kind: Literal["stored", "alias", "derived"]
+    attributes: dict[str, Any]
 
 
 def open_tree(
-    location: str, branch: str = MAIN, s3_options: Mapping[str, Any] | None = None
+    location: str,
+    at: str = MAIN,
+    s3_options: Mapping[str, Any] | None = None,
+    derived: bool = True,
 ) -> xr.DataTree:
-    """A cube as an xarray DataTree with one group per level; reads lazily.
+    """A cube as an xarray DataTree: a group per level (``1x``, ``4x``, …), and ``blocks``.
 
-    Raises ``CubeMismatch`` where there is no cube.
+    ``location``: folder or ``s3://bucket/prefix``. ``at``: a branch, a tag or a snapshot id. A
+    level holds what is stored and, unless ``derived`` is False, every other index of the
+    cube's catalogue that its bands give: the same values, dtype and attributes as if it were
+    stored, computed for the part that is read. Everything is lazy, nothing is kept after a
+    read, and the tree can be pickled. Raises ``CubeMismatch`` where there is no cube,
+    ``AskPerson`` for an unknown ``at``.
     """
-    session = _repository(location, s3_options).readonly_session(branch)
-    store: Any = session.store  # xarray's types do not know zarr's stores
+    repository = open_repository(location, s3_options)
+    session = repository.readonly_session(snapshot_id=resolve(repository, at))
+    return tree_of(session.store, location, derived)
+
+
+def tree_of(store: Any, location: str, derived: bool = True) -> xr.DataTree:
+    """As ``open_tree``, of a session's store; ``location`` is what errors call it."""
     try:
-        return xr.open_datatree(store, engine="zarr", zarr_format=3, consolidated=False)
+        root = zarr.open_group(store, mode="r")
     except GroupNotFoundError as error:
         raise CubeMismatch(f"{location}: an empty repository; build a month first") from error
+    told: Any = root.attrs.get("neve", {})
+    also = given(told) if derived and "catalogue" in told else ()
+    order = list(told.get("dtypes", ()))
+    # Group by group: open_datatree fetches every array's metadata twice.
+    nodes = {path: _group(store, path, order, also) for path in ("/", *root.group_keys())}
+    return xr.DataTree.from_dict(nodes)
 
 
-def summaries(location: str, s3_options: Mapping[str, Any] | None = None) -> list[MonthSummary]:
-    """Every month that has a commit on main, in order of time, as its commit tells of it."""
-    latest: dict[str, MonthSummary] = {}
-    for commit in _repository(location, s3_options).ancestry(branch=MAIN):
-        told = commit.metadata
-        if "counts" in told:
-            month = MonthSummary(
-                told["month"], told["valid_fraction"], tuple(told["counts"]), commit.id
-            )
-            latest.setdefault(month.month, month)
-    return [latest[month] for month in sorted(latest)]
+def _group(store: Any, path: str, order: list[str], also: Given) -> xr.Dataset:
+    zarr3: dict[str, Any] = {"engine": "zarr", "zarr_format": 3, "consolidated": False}
+    raw = xr.open_dataset(store, group=path, **zarr3, decode_cf=False, cache=False)
+    if "spatial:transform" in raw.attrs:
+        raw = raw[sorted(raw.data_vars, key=lambda n: order.index(n) if n in order else len(order))]
+        raw = completed(raw, also)
+    # Decoded together, so that stored and derived variables cannot be told apart.
+    return xr.decode_cf(raw)
 
 
-def picture(location: str, month: str, widest: int = 1024) -> Image.Image:
-    """True colour of a month (the first band in grey where red, green or blue is missing).
+def variables(tree: xr.DataTree) -> tuple[CubeVariable, ...]:
+    """What the levels of an opened cube hold: bands, stored indices, the rest; reads nothing.
 
-    Taken from the finest level that is at most ``widest`` pixels a side; pixels without data
-    are dark grey.
+    ``tree``: of ``open_tree``. Every level has the same variables.
     """
-    tree = open_tree(location)
-    names = sorted((n for n in tree.children if n.endswith("x")), key=lambda n: int(n[:-1]))
-    fitting = (n for n in names if max(tree[n]["count"].shape[1:]) <= widest)
-    level = tree[next(fitting, names[-1])].sel(time=f"{month}-01")
-    bands = RGB if all(band in level for band in RGB) else (str(next(iter(level.data_vars))),) * 3
-    pixels = np.stack([level.to_dataset()[band].to_numpy() for band in bands], axis=-1)
-    return Image.fromarray(_tone(pixels))
+    level = next(node for node in tree.children.values() if "spatial:transform" in node.attrs)
+    spatial = set(level.attrs["spatial:dimensions"])
+    return tuple(
+        CubeVariable(str(name), _kind(values.attrs), dict(values.attrs))
+        for name, values in level.data_vars.items()
+        if spatial <= set(values.dims)
+    )
 
 
-def _tone(reflectance: NDArray[np.floating[Any]]) -> NDArray[np.uint8]:
-    valid = np.isfinite(reflectance).all(axis=-1)
-    shown = np.clip(np.nan_to_num(reflectance) / BRIGHTEST, 0, 1) ** (1 / 1.6)
-    return np.where(valid[..., None], np.rint(shown * 255), GAP_COLOUR).astype(np.uint8)
-
-
-def _repository(location: str, s3_options: Mapping[str, Any] | None) -> ic.Repository:
-    place = storage(location, s3_options)
-    if not ic.Repository.exists(place):
-        raise CubeMismatch(f"{location}: no cube here; build one with neve build, or name another")
-    return ic.Repository.open(place)
+def _kind(attributes: Mapping[str, Any]) -> Literal["stored", "alias", "derived"]:
+    return "alias" if ALIAS in attributes else "derived" if DERIVED in attributes else "stored"

@@ -9,7 +9,7 @@ base they were made from: Icechunk itself would let a stale fork overwrite anoth
 """
 
 import shutil
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,7 +19,7 @@ import icechunk as ic
 from filelock import FileLock, Timeout
 from icechunk.session import ForkSession
 
-from neve.cube import creation
+from neve.cube import creation, places
 from neve.cube.layout import Layout
 from neve.errors import CubeMismatch, MonthConflict, Retry
 
@@ -28,31 +28,6 @@ COMMIT_ATTEMPTS = 20
 LOCK_SECONDS = 600
 # Months per manifest: a commit rewrites one manifest per array, a cold open reads few of them.
 MONTHS_PER_MANIFEST = 12
-
-
-def storage(location: str, s3_options: Mapping[str, Any] | None = None) -> ic.Storage:
-    """Icechunk storage of ``s3://bucket/prefix`` or of a local folder.
-
-    S3 credentials come from the environment; ``s3_options`` are passed on to
-    ``icechunk.s3_storage`` (``endpoint_url``, ``allow_http``, ``force_path_style``, …).
-    """
-    if location.startswith("s3://"):
-        bucket, _, prefix = location.removeprefix("s3://").partition("/")
-        return ic.s3_storage(bucket=bucket, prefix=prefix, from_env=True, **(s3_options or {}))
-    if "://" in location:
-        scheme = location.split("://")[0]
-        raise CubeMismatch(f"store {location}: no storage for {scheme}://; use s3:// or a folder")
-    # Icechunk warns that local commits need a guard; Cube holds a file lock around them.
-    ic.set_logs_filter("error")
-    return ic.local_filesystem_storage(str(Path(location).absolute()))
-
-
-def s3_options(endpoint: str | None) -> dict[str, Any]:
-    """Options of ``storage`` for an S3 API at a URL other than AWS's; none for AWS."""
-    if not endpoint:
-        return {}
-    insecure = endpoint.startswith("http://")
-    return {"endpoint_url": endpoint, "allow_http": insecure, "force_path_style": True}
 
 
 @dataclass(frozen=True)
@@ -66,10 +41,7 @@ class Cube:
     @contextmanager
     def guarded(self) -> Iterator[None]:
         """Hold the file lock that local storage needs around anything that moves a branch."""
-        if self.lock is None:
-            yield
-            return
-        with _locked(self.lock):
+        with locked(self.lock):
             yield
 
     def tip(self) -> str:
@@ -86,15 +58,40 @@ class Cube:
             session = self.repository.writable_session(MAIN)
             base = session.snapshot_id
             creation.extend_time(session.store, self.layout, month)
-            fork = session.fork()
-        return Transaction(self, month, base, fork)
+            return Transaction(self, month, base, session.fork(), session.fork())
+
+    def staged(self, name: str) -> ic.IcechunkStore | None:
+        """What ``stage`` has put on the branch ``name``; None where there is nothing."""
+        if name not in self.repository.list_branches():
+            return None
+        return self.repository.readonly_session(name).store
+
+    def stage(self, name: str, month: str, write: Callable[[ic.Session], None]) -> None:
+        """Add what ``write`` does to a session to the branch ``name``; main sees nothing of it."""
+        with self.guarded():
+            found = name in self.repository.list_branches()
+            session = self.repository.writable_session(name if found else MAIN)
+            creation.extend_time(session.store, self.layout, month)
+            write(session)
+            snapshot = session.flush(f"{self.layout.name} {month}: staged")
+            if found:
+                self.repository.reset_branch(name, snapshot)
+            else:
+                self.repository.create_branch(name, snapshot)
+
+    def unstage(self, name: str) -> None:
+        """Remove the branch ``name`` if it is there."""
+        with self.guarded():
+            if name in self.repository.list_branches():
+                self.repository.delete_branch(name)
 
 
 @dataclass(frozen=True)
 class Transaction:
     """One attempt at one month: write into copies of ``fork``, then ``commit`` them together.
 
-    ``fork`` may be pickled to any number of workers; nothing is visible before ``commit``,
+    ``fork`` may be pickled to any number of workers, ``own_fork`` is for this process alone:
+    tasks are pickled late and must not carry what it writes. Nothing is visible before ``commit``,
     and an attempt that is dropped leaves main as it was.
     """
 
@@ -102,6 +99,7 @@ class Transaction:
     month: str
     base: str
     fork: ForkSession = field(repr=False)
+    own_fork: ForkSession = field(repr=False)
 
     def commit(
         self, forks: Iterable[ForkSession], message: str, metadata: Mapping[str, Any]
@@ -115,9 +113,9 @@ class Transaction:
         for _ in range(COMMIT_ATTEMPTS):
             with self.cube.guarded():
                 session = self.cube.repository.writable_session(MAIN)
-                self._refuse_stale(session.snapshot_id)
                 creation.extend_time(session.store, self.cube.layout, self.month)
                 session.merge(*merged)
+                self._refuse_stale(session)
                 try:
                     return session.commit(message, metadata=dict(metadata))
                 except ic.ConflictError:
@@ -127,7 +125,8 @@ class Transaction:
             "committing; lower the number of concurrent runs or run again"
         )
 
-    def _refuse_stale(self, tip: str) -> None:
+    def _refuse_stale(self, session: ic.Session) -> None:
+        tip = session.snapshot_id
         if tip == self.base:
             return
         index = self.cube.layout.month_index(self.month)
@@ -138,21 +137,31 @@ class Transaction:
                 f"{self.cube.layout.name} {self.month}: main no longer descends from {self.base}: "
                 f"{error}; run again"
             ) from error
-        touched = [
-            path
+        touched = {
+            path: {tuple(chunk) for chunk in chunks if len(chunk) >= 3 and chunk[0] == index}
             for path, chunks in diff.updated_chunks.items()
-            if any(len(chunk) == 3 and chunk[0] == index for chunk in chunks)
-        ]
+        }
+        if any(touched.values()):  # by a build of this month, or of another region of the zone
+            ours = session.status().updated_chunks
+            touched = {
+                path: chunks & {tuple(chunk) for chunk in ours.get(path, ())}
+                for path, chunks in touched.items()
+            }
+        conflicts = [path for path, chunks in touched.items() if chunks]
         reshaped = [*diff.deleted_arrays, *diff.deleted_groups, *diff.new_arrays, *diff.new_groups]
-        if touched or reshaped:
+        if conflicts or reshaped:
             raise MonthConflict(
                 f"{self.cube.layout.name} {self.month}: another writer changed "
-                f"{(touched or reshaped)[0]} in {tip} since {self.base}; run again to recompute"
+                f"{(conflicts or reshaped)[0]} in {tip} since {self.base}; run again to recompute"
             )
 
 
 @contextmanager
-def _locked(lock: Path) -> Iterator[None]:
+def locked(lock: Path | None) -> Iterator[None]:
+    """Hold a lock file; nothing for None. Raises ``Retry`` when another holds it for long."""
+    if lock is None:
+        yield
+        return
     try:
         with FileLock(lock, timeout=LOCK_SECONDS):
             yield
@@ -162,29 +171,36 @@ def _locked(lock: Path) -> Iterator[None]:
         ) from error
 
 
+def lock_of(location: str) -> Path | None:
+    """The lock file beside a local repository, whose parents are made; None elsewhere."""
+    folder = places.local_folder(location)
+    if folder is None:
+        return None
+    folder = folder.resolve()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    return folder.with_name(folder.name + ".lock")
+
+
 def open_cube(location: str, layout: Layout, s3_options: Mapping[str, Any] | None = None) -> Cube:
     """Open a region's repository, creating it with an empty layout where there is none.
 
-    Raises ``CubeMismatch`` when the store holds something else than ``layout``.
+    Raises ``CubeMismatch`` when the store holds something else than ``layout``, ``Retry`` or
+    ``AskPerson`` when the place cannot be reached.
     """
-    place = storage(location, s3_options)
-    if location.startswith("s3://"):
-        repository = ic.Repository.open_or_create(place, config=_config())
+    folder, lock = places.local_folder(location), lock_of(location)
+    if folder is None:
+        repository = places.open_or_create(location, _config(), s3_options)
         _initialise(repository, layout)
-        lock = None
     else:
-        folder = Path(location).resolve()
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        lock = folder.with_name(folder.name + ".lock")
-        with _locked(lock):
-            repository = _open_local(folder, layout)
+        with locked(lock):
+            repository = _open_local(folder.resolve(), layout)
     creation.check(repository.readonly_session(MAIN).store, layout)
     return Cube(repository, layout, lock)
 
 
 def _open_local(folder: Path, layout: Layout) -> ic.Repository:
     """The repository in a folder; a new one appears there whole, with its empty layout."""
-    place = storage(str(folder))
+    place = places.storage(str(folder))
     if ic.Repository.exists(place):
         repository = ic.Repository.open(place, config=_config())
         _initialise(repository, layout)
@@ -193,7 +209,7 @@ def _open_local(folder: Path, layout: Layout) -> ic.Repository:
         raise CubeMismatch(f"store {folder}: not empty, and no repository; name another folder")
     begun = folder.with_name(folder.name + ".creating")
     shutil.rmtree(begun, ignore_errors=True)
-    new = ic.Repository.create(storage(str(begun)), config=_config())
+    new = ic.Repository.create(places.storage(str(begun)), config=_config())
     new.save_config()
     _initialise(new, layout)
     begun.rename(folder)

@@ -7,14 +7,15 @@ here: storage of arrays (``store``, ``layout``), coarser levels (``overviews``).
 stored reflectance into the values that are stored, or that are derived on read, bit for bit
 the same. Rooms: ``catalogue`` (spyndex's data), ``index`` (one index), ``selection`` (a
 region's choice), ``audit`` (storage and display), ``expression`` (formula → tree), ``program``
-(trees → instructions), ``kernel`` and ``plain`` (instructions → pixels), ``evaluation`` (names
-in, names out).
+(trees → instructions), ``kernel`` and ``plain`` (instructions → pixels), ``buffers`` (memory),
+``evaluation`` (names in, names out).
 """
 
-from neve.indices.catalogue import BANDS, RELEASES, domains
-from neve.indices.evaluation import Buffers, Evaluated, compute, evaluate
-from neve.indices.index import Index
-from neve.indices.selection import DEFAULT_DOZEN, aliases, select
+from neve.indices.buffers import Buffers
+from neve.indices.catalogue import BANDS, RELEASES, domains, pinned
+from neve.indices.evaluation import Evaluated, compute, evaluate
+from neve.indices.index import Index, tree_of
+from neve.indices.selection import DEFAULT_DOZEN, aliases, possible, select
 
 __all__ = [
     "BANDS",
@@ -27,5 +28,8 @@ __all__ = [
     "compute",
     "domains",
     "evaluate",
+    "pinned",
+    "possible",
     "select",
+    "tree_of",
 ]

@@ -10,7 +10,6 @@ network modules, and its way to compute is ``eval``.
 import json
 from collections.abc import Mapping
 from functools import cache
-from importlib.metadata import version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -60,12 +59,11 @@ Entry = Mapping[str, Any]
 @cache
 def release(catalogue: str) -> dict[str, Entry]:
     """Sentinel-2's indices of one release of the catalogue, with its formulas."""
-    if catalogue == "default":
-        return _sentinel2()
+    catalogue = pinned(catalogue)
     if catalogue not in RELEASES:
         raise RegionInvalid(
             f"catalogue: {catalogue!r} is unknown; use one of {', '.join(RELEASES)}, or "
-            f"'default' for the installed one ({version('spyndex')})"
+            "'default' for the last of them, which is installed"
         )
     order = list(RELEASES)
     entries = {}
@@ -75,6 +73,11 @@ def release(catalogue: str) -> dict[str, Entry]:
             older = order.index(catalogue) < order.index(since)
             entries[name] = {**item, "formula": former} if older else item
     return entries
+
+
+def pinned(catalogue: str) -> str:
+    """The release that a name stands for: "default" is the installed one."""
+    return list(RELEASES)[-1] if catalogue == "default" else catalogue
 
 
 def domains() -> tuple[str, ...]:

@@ -5,7 +5,7 @@ not belong here: formulas (``expression``), loops over pixels (``kernel``, ``pla
 """
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import lru_cache
 from types import ModuleType
 from typing import Any
@@ -14,13 +14,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neve.indices import plain
+from neve.indices.buffers import STRIP, Buffers
 from neve.indices.index import Index
 from neve.indices.plain import Outputs
 from neve.indices.program import Program, compiled
 
-# Outputs are aligned for the kernel, their rows are whole strips of it, and pieces are so many
-# pixels at a time: whole strips again, and small enough for the cache.
-ALIGN, STRIP, PIECE = 64, 384, 96 * 384
+PIECE = 96 * STRIP  # pixels at a time: whole strips, and small enough for the cache
 
 
 @dataclass(frozen=True)
@@ -37,26 +36,6 @@ class Evaluated:
 
     values: dict[str, NDArray[Any]]
     invalid: dict[str, int]
-
-
-@dataclass
-class Buffers:
-    """Memory that is used again from block to block: first touches cost more than arithmetic.
-
-    Arrays of an evaluation are views of it and hold only until the next one with it. One
-    thread at a time.
-    """
-
-    _kept: dict[str, NDArray[np.uint8]] = field(default_factory=dict)
-
-    def take(self, purpose: str, rows: int, columns: int, dtype: str) -> NDArray[Any]:
-        """An uninitialised (rows, columns) array, aligned to 64 bytes."""
-        size = rows * columns * np.dtype(dtype).itemsize
-        kept = self._kept.get(purpose)
-        if kept is None or kept.size < size + ALIGN:
-            kept = self._kept[purpose] = np.empty(size + ALIGN, np.uint8)
-        skip = -kept.ctypes.data % ALIGN
-        return kept[skip : skip + size].view(dtype).reshape(rows, columns)
 
 
 def compute(

@@ -9,14 +9,12 @@ a value depends on its formula and its pixel alone: not on the other indices of 
 length of strips, or whether this kernel or plain numpy (``plain``) ran it.
 """
 
-from math import prod
-from typing import Any
-
 import numba
 import numpy as np
 from numpy.typing import NDArray
 
 from neve.indices import plain
+from neve.indices.buffers import STRIP, VECTOR, Buffers
 from neve.indices.plain import (
     INT_LARGEST,
     KEPT_BITS,
@@ -28,25 +26,19 @@ from neve.indices.plain import (
     Outputs,
 )
 from neve.indices.program import OPERATIONS, Program
-from neve.indices.streaming import VECTOR, borrowed, fence, stream
+from neve.indices.streaming import borrowed, fence, stream
 from neve.scenes.values import FILL
-
-STRIP = 384
 
 # Repeated from program.OPERATIONS (and checked): numba's cache on disk notices changes of this
 # file alone.
-_NAMES = """
-    ADD SUB MUL DIV ADD_C C_SUB MUL_C DIV_C C_DIV SQRT EXP POWER
-    ADD_MUL MUL_SUB SUB_DIV DIV_ADD RATIO FLOAT INT
-"""
+_NAMES = """ADD SUB MUL DIV ADD_C C_SUB MUL_C DIV_C C_DIV SQRT EXP POWER
+    ADD_MUL MUL_SUB SUB_DIV DIV_ADD RATIO FLOAT INT"""
 ADD, SUB, MUL, DIV, ADD_C, C_SUB, MUL_C, DIV_C, C_DIV, SQRT, EXP, POWER = range(12)
 ADD_MUL, MUL_SUB, SUB_DIV, DIV_ADD, RATIO, FLOAT, INT = range(12, 19)
 if " ".join(OPERATIONS) != " ".join(_NAMES.split()):
     raise ImportError("kernel.py and program.py number operations differently; make them equal")
 
-NAN = np.float32(np.nan)
-ZERO = np.float32(0.0)
-MISSING = np.float32(FILL)
+NAN, ZERO, MISSING = np.float32(np.nan), np.float32(0.0), np.float32(FILL)
 # Bits of a float32: an infinity, NaN, all but the sign; and rounding to the nearest, ties to even.
 INFINITE, QUIET, MAGNITUDE = np.int32(0x7F800000), np.int32(0x7FC00000), np.int32(0x7FFFFFFF)
 DROPPED, ONE = np.int32(23 - KEPT_BITS), np.int32(1)
@@ -67,34 +59,23 @@ def run(program: Program, stored: NDArray[np.int16], outputs: Outputs, start: in
         misplaced = start % STRIP or rows.shape[1] % STRIP or rows.ctypes.data % VECTOR
         if rows.size and misplaced:
             raise ValueError(f"outputs must be whole strips of {STRIP}, aligned to {VECTOR} bytes")
+    work = Buffers()
+    registers = work.take("registers", program.registers, STRIP, "float32")
+    line, short = work.take("line", 1, STRIP, "int32"), work.take("short", 1, STRIP, "int16")
     _run(
         (program.code, program.numbers),
-        (
-            stored,
-            _aligned((program.registers, STRIP), np.float32),
-            _aligned((2, STRIP), np.float64),
-            _aligned((STRIP,), np.int32),
-            _aligned((STRIP,), np.int16),
-        ),
+        (stored, registers, line[0], short[0]),
         (outputs.floats, outputs.ints),
         (outputs.nodata, outputs.missing),
         start,
     )
 
 
-def _aligned(shape: tuple[int, ...], dtype: type) -> NDArray[Any]:
-    """Zeros at a whole multiple of VECTOR: others cost up to half as much again."""
-    size = prod(shape) * np.dtype(dtype).itemsize
-    space = np.zeros(size + VECTOR, np.uint8)
-    skip = -space.ctypes.data % VECTOR
-    return space[skip : skip + size].view(dtype).reshape(shape)
-
-
 @_jit
 def _run(program, work, stores, counts, offset):  # type: ignore[no-untyped-def]
     code, numbers = borrowed(program[0]), borrowed(program[1])
     stored, register = borrowed(work[0]), borrowed(work[1])
-    wide, line, short = borrowed(work[2]), borrowed(work[3]), borrowed(work[4])
+    line, short = borrowed(work[2]), borrowed(work[3])
     floats, ints = borrowed(stores[0]), borrowed(stores[1])
     nodata, missing = borrowed(counts[0]), borrowed(counts[1])
     for start in range(0, stored.shape[1], STRIP):
@@ -115,13 +96,11 @@ def _run(program, work, stores, counts, offset):  # type: ignore[no-untyped-def]
                 units = ints[target, offset + start : offset + start + STRIP]
                 for i in range(0, STRIP, VECTOR // 2):
                     stream(units, i, short, i)
-            elif operation < SQRT:
-                _single(operation, x, y, c, register[target])
-            elif operation >= ADD_MUL:
-                z, w = register[code[k, 3]], register[code[k, 4]]
-                _fused(operation, (x, y, z, w), c, register[target])
+            elif SQRT <= operation <= POWER:
+                _function(operation, x, c, register[target])
             else:
-                _function(operation, x, c, register[target], wide)
+                z, w = register[code[k, 3]], register[code[k, 4]]
+                _arithmetic(operation, (x, y, z, w), c, register[target])
     fence()
 
 
@@ -188,7 +167,8 @@ def _int(x, n, short):  # type: ignore[no-untyped-def]
 
 
 @_inline
-def _single(operation, x, y, c, target):  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912
+def _arithmetic(operation, operands, c, target):  # type: ignore[no-untyped-def]  # noqa: C901, PLR0912
+    x, y, z, w = operands
     if operation == ADD:
         for i in range(STRIP):
             target[i] = x[i] + y[i]
@@ -216,12 +196,7 @@ def _single(operation, x, y, c, target):  # type: ignore[no-untyped-def]  # noqa
     elif operation == C_DIV:
         for i in range(STRIP):
             target[i] = c / x[i] if abs(x[i]) <= LARGEST else NAN
-
-
-@_inline
-def _fused(operation, operands, c, target):  # type: ignore[no-untyped-def]  # noqa: C901
-    x, y, z, w = operands
-    if operation == ADD_MUL:
+    elif operation == ADD_MUL:
         for i in range(STRIP):
             target[i] = x[i] + c * y[i]
     elif operation == MUL_SUB:
@@ -232,8 +207,7 @@ def _fused(operation, operands, c, target):  # type: ignore[no-untyped-def]  # n
             target[i] = (x[i] - y[i]) / z[i] if abs(z[i]) <= LARGEST else NAN
     elif operation == DIV_ADD:
         for i in range(STRIP):
-            divisor = y[i] + z[i]
-            target[i] = x[i] / divisor if abs(divisor) <= LARGEST else NAN
+            target[i] = x[i] / (y[i] + z[i]) if abs(y[i] + z[i]) <= LARGEST else NAN
     elif operation == RATIO:
         for i in range(STRIP):
             divisor = z[i] + w[i]
@@ -241,53 +215,35 @@ def _fused(operation, operands, c, target):  # type: ignore[no-untyped-def]  # n
 
 
 @_jit
-def _function(operation, x, c, target, wide):  # type: ignore[no-untyped-def]
+def _function(operation, x, c, target):  # type: ignore[no-untyped-def]
     if operation == SQRT:
         for i in range(STRIP):
             target[i] = np.sqrt(x[i])
     elif operation == EXP:
-        _exp(x, target, wide)
+        for i in range(STRIP):
+            good = abs(x[i]) <= LARGEST
+            power = _exp2(np.float64(x[i] if good else ZERO) * LOG2_E)
+            target[i] = power if good else NAN
     else:
-        _power(x, c, target, wide)
+        for i in range(STRIP):
+            power = _power(np.float64(x[i]), np.float64(c))
+            power = ZERO if x[i] == ZERO else power
+            target[i] = power if (x[i] >= ZERO) & (x[i] <= LARGEST) else NAN
 
 
-@_jit
-def _exp(x, target, wide):  # type: ignore[no-untyped-def]
-    """e ** x, NaN where x is not finite; as plain._exp."""
-    for i in range(STRIP):
-        wide[0, i] = np.float64(x[i] if abs(x[i]) <= LARGEST else ZERO) * LOG2_E
-    _exp2(wide, target)
-    for i in range(STRIP):
-        target[i] = target[i] if abs(x[i]) <= LARGEST else NAN
+@_inline
+def _power(x, exponent):  # type: ignore[no-untyped-def]
+    """x ** exponent of x > 0; as plain._power."""
+    bits = np.float64(x).view(np.int64)
+    whole = (bits - ROOT_HALF) >> 52
+    log2 = np.float64(whole) + _log_series(np.int64(bits - (whole << 52)).view(np.float64))
+    return _exp2(exponent * log2)
 
 
-@_jit
-def _power(x, exponent, target, wide):  # type: ignore[no-untyped-def]
-    """x ** exponent, NaN where x is negative or not finite; as plain._power."""
-    bits = wide.view(np.int64)
-    factor = np.float64(exponent)
-    for i in range(STRIP):
-        wide[0, i] = np.float64(x[i])
-    for i in range(STRIP):
-        whole = (bits[0, i] - ROOT_HALF) >> 52
-        bits[0, i] -= whole << 52
-        wide[1, i] = np.float64(whole)
-    for i in range(STRIP):
-        wide[0, i] = factor * (wide[1, i] + _log_series(wide[0, i]))
-    _exp2(wide, target)
-    for i in range(STRIP):
-        power = ZERO if x[i] == ZERO else target[i]
-        target[i] = power if (x[i] >= ZERO) & (x[i] <= LARGEST) else NAN
-
-
-@_jit
-def _exp2(wide, target):  # type: ignore[no-untyped-def]
-    """2 ** y of the first row of ``wide``; as plain._exp2."""
-    bits = wide.view(np.int64)
-    for i in range(STRIP):
-        y = min(max(wide[0, i], -1000.0), 1000.0)
-        whole = np.floor(y + 0.5)
-        wide[1, i] = _exp_series((y - whole) * LN_2)
-        bits[0, i] = (np.int64(whole) + 1023) << 52
-    for i in range(STRIP):
-        target[i] = np.float32(wide[1, i] * wide[0, i])
+@_inline
+def _exp2(y):  # type: ignore[no-untyped-def]
+    """2 ** y; as plain._exp2."""
+    y = min(max(y, -1000.0), 1000.0)
+    whole = np.floor(y + 0.5)
+    scale = np.int64((np.int64(whole) + 1023) << 52).view(np.float64)
+    return np.float32(_exp_series((y - whole) * LN_2) * scale)

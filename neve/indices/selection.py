@@ -6,7 +6,7 @@ display (``audit``).
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 from neve.errors import RegionInvalid
 from neve.indices import audit, expression
@@ -66,6 +66,13 @@ def select(
     return tuple(found.values())
 
 
+def possible(
+    bands: Sequence[str], catalogue: str = "default", constants: Mapping[str, float] | None = None
+) -> tuple[Index, ...]:
+    """All of a catalogue that ``bands`` allow, maybe none; arguments as in ``select``."""
+    return tuple(_allowed(release(catalogue).values(), bands, own_constants(constants or {})))
+
+
 def aliases(indices: Sequence[Index]) -> dict[str, str]:
     """Name → name of the first index with the very same values, for all that repeat another.
 
@@ -103,15 +110,21 @@ def _entry(
             f"indices: {entry!r} is no index of Sentinel-2 in this catalogue and no domain; "
             f"domains are {', '.join(domains())}; names are spyndex's, as in NDVI"
         )
-    usable = [item for item in group if "PAR" not in item["bands"] or "PAR" in constants]
-    made = [_catalogued(item, constants) for item in usable]
-    made = [index for index in made if set(index.bands) <= set(bands)]
-    if not made:
+    if not (made := _allowed(group, bands, constants)):
         raise RegionInvalid(
             f"indices: no index of {entry!r} can be had from the bands {', '.join(bands)}; "
             "add bands to the region or choose others"
         )
     return made
+
+
+def _allowed(
+    group: Iterable[Entry], bands: Sequence[str], constants: Mapping[str, float]
+) -> list[Index]:
+    """Those of a group that the bands, and PAR where it is needed, allow."""
+    usable = [item for item in group if "PAR" not in item["bands"] or "PAR" in constants]
+    made = [_catalogued(item, constants) for item in usable]
+    return [index for index in made if set(index.bands) <= set(bands)]
 
 
 def _possible(index: Index, bands: Sequence[str]) -> Index:

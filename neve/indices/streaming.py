@@ -11,7 +11,7 @@ from numba import extending
 from numba.core import types
 from numba.np import arrayobj
 
-VECTOR = 64  # bytes; outputs are aligned to it and their rows are whole multiples of it
+from neve.indices.buffers import VECTOR
 
 # numba's types do not know what its decorators make.
 _intrinsic: Any = extending.intrinsic

@@ -13,16 +13,19 @@ import time
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import icechunk
 import numpy as np
 import zarr
 
+from neve.cube.codec import Array
+from neve.cube.stored_chunks import StoredChunks
 from neve.errors import CubeMismatch, MonthConflict
 from neve.overviews.pooling import METHODS, reduce
-from neve.pyramids.building import Array, Builder
-from neve.pyramids.dataset import Dataset, describe, stored
+from neve.pyramids.building import Builder
+from neve.pyramids.dataset import Dataset, describe
 from neve.pyramids.groups import consolidate_again, create_levels, describe_levels, level_path
 from neve.pyramids.plan import BUDGET, RasterPlan, plan_raster
 
@@ -60,7 +63,7 @@ def add_to_zarr(
     dataset is not one that levels can be added to; ValueError for wrong factors or methods.
     """
     fresh = zarr.open_group(root.store, path=root.path, mode="r+", use_consolidated=False)
-    _add(fresh, wanted, progress, lambda same: same)
+    _add(fresh, wanted, _Run(progress, lambda same: same))
     consolidate_again(root)
 
 
@@ -69,8 +72,11 @@ def add_to_icechunk(
     wanted: Wanted,
     branch: str = "main",
     progress: Progress = lambda name, done, total: None,
+    folder: Path | None = None,
 ) -> str:
     """Add levels to the root group of a branch in one commit; returns its snapshot.
+
+    ``folder``: where the repository is if it is on this machine; chunks are then read as files.
 
     Work is kept on the branch ``neve-overviews`` until it is complete, so readers of
     ``branch`` see all levels or none, and an interrupted call goes on where it was. Raises
@@ -93,7 +99,7 @@ def add_to_icechunk(
         session = repo.writable_session(WORK_BRANCH)
         return zarr.open_group(session.store, mode="r+")
 
-    _add(zarr.open_group(session.store, mode="r+"), wanted, progress, save)
+    _add(zarr.open_group(session.store, mode="r+"), wanted, _Run(progress, save, folder))
     save(zarr.open_group(session.store, mode="r+"))
     snapshot = repo.lookup_branch(WORK_BRANCH)
     try:
@@ -111,7 +117,14 @@ def _base_of_work(repo: icechunk.Repository) -> str:
     return str(head.metadata.get(STATE, head.id))
 
 
-def _add(root: zarr.Group, wanted: Wanted, progress: Progress, save: Save) -> None:
+@dataclass(frozen=True)
+class _Run:
+    progress: Progress
+    save: Save
+    folder: Path | None = None
+
+
+def _add(root: zarr.Group, wanted: Wanted, run: _Run) -> None:
     state: Any = root.attrs.get(STATE, {})
     dataset = describe(root, wanted.crs, state.get("native"))
     plans = _plans(dataset, wanted)
@@ -121,22 +134,18 @@ def _add(root: zarr.Group, wanted: Wanted, progress: Progress, save: Save) -> No
         create_levels(root, dataset, plans)
         root.attrs[STATE] = {"plan": begun, "native": dataset.path, "done": {}}
     for plan in plans:
-        root = _build(root, dataset, plan, _Run(wanted.checkpoint, progress, save))
+        root = _build(root, dataset, plan, wanted.checkpoint, run)
     describe_levels(root, dataset, plans)
     del root.attrs[STATE]
 
 
-@dataclass(frozen=True)
-class _Run:
-    checkpoint: float
-    progress: Progress
-    save: Save
-
-
-def _build(root: zarr.Group, dataset: Dataset, plan: RasterPlan, run: _Run) -> zarr.Group:
+def _build(
+    root: zarr.Group, dataset: Dataset, plan: RasterPlan, checkpoint: float, run: _Run
+) -> zarr.Group:
     """Build one raster from where the state says it is; returns the group to go on with."""
     name = plan.raster.name
-    windows = plan.windows(stored(_array(root, dataset.path, name)))
+    native = StoredChunks(_array(root, dataset.path, name), run.folder)
+    windows = plan.windows(native.coordinates)
     fingerprint, done = plan.fingerprint(windows), 0
     while True:
         state: Any = root.attrs[STATE]
@@ -149,8 +158,8 @@ def _build(root: zarr.Group, dataset: Dataset, plan: RasterPlan, run: _Run) -> z
         if done == len(windows):
             return root
         levels = [_array(root, level_path(dataset, factor), name) for factor in plan.factors]
-        builder = Builder(plan, windows, _array(root, dataset.path, name), levels, done)
-        stop = time.monotonic() + run.checkpoint
+        builder = Builder(plan, windows, native, levels, done)
+        stop = time.monotonic() + checkpoint
         with closing(builder.steps()) as steps:
             for _ in steps:
                 done += 1

@@ -1,28 +1,31 @@
 """Building the levels of one raster: windows in, whole storage objects of the levels out.
 
-Belongs here: reading windows, gathering their cells in the objects they belong to, writing each
-object once. Does not belong here: which windows there are (``pyramid_plan``), creating arrays
-and transactions (``pyramid``), the arithmetic of cells (``overviews``).
+Belongs here: gathering the cells of windows in the objects they belong to, writing each object
+once. Does not belong here: which windows there are (``plan``), creating arrays (``groups``) and
+transactions (``adding``), stored bytes (``cube``), the arithmetic of cells (``overviews``).
 """
 
+import os
+from collections import deque
 from collections.abc import Generator, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import product
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 
+from neve.cube import chunks
+from neve.cube.codec import Array
+from neve.cube.stored_chunks import StoredChunks
 from neve.overviews import pooling as overviews
 from neve.pyramids.plan import Cut, Level, RasterPlan, Window
 
-Array = zarr.Array[Any]
 Values = NDArray[Any]
 
 
 class Builder:
-    """Builds all levels of one raster; memory: two windows and one object of each level.
+    """Builds all levels of one raster; memory: a window per thread and one object of each level.
 
     ``targets``: existing arrays of the levels, finest first. The first ``start`` windows have
     been built and flushed before: begun objects are taken up from the arrays.
@@ -32,7 +35,7 @@ class Builder:
         self,
         plan: RasterPlan,
         windows: Sequence[Window],
-        source: Array,
+        source: StoredChunks,
         targets: Sequence[Array],
         start: int = 0,
     ) -> None:
@@ -47,15 +50,15 @@ class Builder:
             objects.expect(windows, start)
 
     def steps(self) -> Generator[Window]:
-        """Build window after window, yielding each that is done; the next is read meanwhile."""
-        cuts = [self._plan.cut(window) for window in self._todo]
-        with ThreadPoolExecutor(1) as reader:
-            ahead = [reader.submit(self._read, cut) for cut in cuts[:1]]
+        """Build window after window, yielding each that is done; the next are read meanwhile."""
+        threads = os.cpu_count() or 1
+        ahead: deque[Future[list[Values]]] = deque()
+        with ThreadPoolExecutor(threads) as pool:
             for k, window in enumerate(self._todo):
-                values = ahead.pop().result()
-                ahead = [reader.submit(self._read, cut) for cut in cuts[k + 1 : k + 2]]
-                for objects, cells in zip(self._objects, self._reduced(values), strict=True):
-                    objects.put(cuts[k], cells)
+                for later in self._todo[k + len(ahead) : k + threads + 1]:
+                    ahead.append(pool.submit(self._cells, self._plan.cut(later)))
+                for objects, cells in zip(self._objects, ahead.popleft().result(), strict=True):
+                    objects.put(self._plan.cut(window), cells)
                 yield window
 
     def flush(self) -> None:
@@ -63,13 +66,10 @@ class Builder:
         for objects in self._objects:
             objects.flush()
 
-    def _read(self, cut: Cut) -> Values:
-        return np.asarray(self._source[cut])
-
-    def _reduced(self, values: Values) -> list[Values]:
+    def _cells(self, cut: Cut) -> list[Values]:
         """The cells of a window at all levels, dimensions in the native order."""
         plan, axes = self._plan, self._plan.raster.axes
-        planes = np.moveaxis(values, axes, (-2, -1))
+        planes = np.moveaxis(self._source.read(cut), axes, (-2, -1))
         lead = planes.shape[:-2]
         per_plane = [
             overviews.reduce(plane, plan.factors, plan.method, plan.raster.nodata)
@@ -116,11 +116,14 @@ class _Objects:
             if self._missing[key]:
                 self._open[key] = values
             else:
-                self._target[bounds] = values
+                self._write(bounds, values)
 
     def flush(self) -> None:
         for key, values in self._open.items():
-            self._target[self._bounds(key)] = values
+            self._write(self._bounds(key), values)
+
+    def _write(self, bounds: Cut, values: Values) -> None:
+        chunks.write([(self._target, [s.start for s in bounds], values)])
 
     def _begin(self, key: Window, bounds: Cut) -> Values:
         if key in self._begun:

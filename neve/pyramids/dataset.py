@@ -1,22 +1,19 @@
-"""What a GeoZarr, CF Zarr or Icechunk dataset holds: its native rasters, grid and stored chunks.
+"""What a GeoZarr, CF Zarr or Icechunk dataset holds: its native rasters and grid.
 
 Belongs here: reading the metadata of datasets, neve's or others', and saying what is missing or
 ambiguous in them. Does not belong here: pixels, levels (``pyramid``), neve's own layout
 (``layout``).
 """
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import zarr
-from icechunk import IcechunkStore
-from numpy.typing import NDArray
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 from xarray.backends.zarr import FillValueCoder
-from zarr.core.sync import sync
 
 from neve.errors import CubeMismatch
 from neve.grid import Grid
@@ -88,32 +85,10 @@ def describe(root: zarr.Group, crs: str | None = None, native: str | None = None
     return Dataset(path, _grid(group, arrays, dims, str(code)), dims, rasters)
 
 
-def stored(array: zarr.Array[Any]) -> NDArray[np.int64]:
-    """(n, dimensions): coordinates of the storage objects that exist, in no order."""
-    if isinstance(array.store, IcechunkStore):
-        found = array.store.session.chunk_coordinates(f"/{array.path}")
-        coordinates = sync(_collect(found))
-    else:
-        prefix = f"{array.path}/" if array.path else ""
-        keys = sync(_collect(array.store.list_prefix(prefix)))
-        coordinates = [c for key in keys if (c := _coordinates(key[len(prefix) :]))]
-    return np.array(coordinates, np.int64).reshape(-1, array.ndim)
-
-
 def dimensions(array: zarr.Array[Any]) -> tuple[str, ...]:
     """Names of the dimensions (Zarr 3, or xarray's attribute in Zarr 2); () if it has none."""
     legacy: Any = array.attrs.get("_ARRAY_DIMENSIONS", ())
     return tuple(str(n) for n in getattr(array.metadata, "dimension_names", None) or legacy)
-
-
-async def _collect[T](items: AsyncIterator[T]) -> list[T]:
-    return [item async for item in items]
-
-
-def _coordinates(key: str) -> tuple[int, ...] | None:
-    """``c/0/1/2``, ``c.0.1.2``, ``0.1.2`` or ``0/1/2``; None for metadata."""
-    parts = key.replace(".", "/").removeprefix("c/").split("/")
-    return tuple(map(int, parts)) if all(part.isdigit() for part in parts) else None
 
 
 def _group(root: zarr.Group, path: str) -> zarr.Group:

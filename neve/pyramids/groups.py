@@ -13,7 +13,7 @@ import zarr
 from zarr.errors import ZarrUserWarning
 
 from neve.cube import geozarr
-from neve.pyramids.building import Array
+from neve.cube.codec import Array
 from neve.pyramids.dataset import Dataset, dimensions
 from neve.pyramids.plan import Level, RasterPlan
 

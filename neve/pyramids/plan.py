@@ -22,7 +22,8 @@ from numpy.typing import NDArray
 from neve.overviews import pooling as overviews
 from neve.pyramids.dataset import Raster
 
-BUDGET = 8 * 2**20  # bytes of native pixels in a window: they stay in the L3 cache
+BUDGET = 4 * 2**20  # bytes of native pixels in a window: those of all threads stay in the L3 cache
+SMALL = 4  # smaller windows are joined up to this share of the budget, which stays in the L2 cache
 Shape = tuple[int, ...]
 Window = tuple[int, ...]  # counted in windows from the array's origin, one number per dimension
 Cut = tuple[slice, ...]
@@ -143,20 +144,20 @@ def _level(raster: Raster, factor: int, budget: int) -> Level:
 
 
 def _window(raster: Raster, coarsest: int, budget: int) -> Shape:
-    """The first of shards, chunks, cells within the budget, doubled while it stays within."""
+    """The first of shards, chunks, cells within the budget, doubled while it is small in it."""
 
     def aligned(unit: Shape) -> Shape:
         return tuple(lcm(u, coarsest) if a in raster.axes else u for a, u in enumerate(unit))
 
-    def fits(window: Shape) -> bool:
-        return prod(map(min, window, raster.shape)) * raster.dtype.itemsize <= budget
+    def fits(window: Shape, most: int = budget) -> bool:
+        return prod(map(min, window, raster.shape)) * raster.dtype.itemsize <= most
 
     cells = tuple(coarsest if a in raster.axes else u for a, u in enumerate(raster.chunks))
     choices = (aligned(raster.unit), aligned(raster.chunks), cells)
     window = next(filter(fits, choices), cells)
     while any(w < size for w, size in zip(window, raster.shape, strict=True)):
         larger = tuple(2 * w if a in raster.axes else w for a, w in enumerate(window))
-        if larger == window or not fits(larger):
+        if larger == window or not fits(larger, budget // SMALL):
             break
         if all(window[a] >= raster.shape[a] for a in raster.axes):
             break

@@ -10,17 +10,20 @@ too), to whole DN, then shifted to reflectance and saturated:
 - a target ``AVERAGE_FROM`` times coarser or more: area average of clear pixels with data.
 """
 
+import threading
 from dataclasses import dataclass
 from functools import lru_cache
+from typing import Any
 
 import numpy as np
+from affine import Affine
 from numpy.typing import NDArray
 from pyproj import CRS
 
 from neve.errors import ReadFailed
 from neve.grid import Grid
 from neve.reading.averaging import Clear, Sums
-from neve.reading.cog import Cog, Unsupported
+from neve.reading.cog import Cog, Level, Unsupported
 from neve.reading.interpolating import interpolate
 from neve.reading.ranges import Reads, shown, verify
 from neve.reading.rasters import Raster
@@ -30,6 +33,7 @@ from neve.scenes.values import Asset
 Image = Cog | Raster
 Bits = NDArray[np.uint8]
 AVERAGE_FROM = 1.5
+_own = threading.local()
 
 
 @dataclass(frozen=True)
@@ -42,7 +46,7 @@ class Target:
 
 
 def open_image(asset: Asset, crs: str, reads: Reads) -> Image:
-    """Open an asset and hold it against what its item says (size, checksum, CRS).
+    """Open an asset and hold it against what its item says (size, checksum, CRS, place).
 
     Raises ``ReadFailed`` where it cannot be opened or differs.
     """
@@ -59,7 +63,29 @@ def open_image(asset: Asset, crs: str, reads: Reads) -> Image:
         verify(asset.href, asset.checksum, image.size, reads)
     if image.epsg is not None and _epsg(crs) not in (None, image.epsg):
         raise ReadFailed(f"{shown(asset.href)}: in EPSG:{image.epsg}, its item says {crs}")
+    _check_place(asset, image.levels[0])
     return image
+
+
+def _check_place(asset: Asset, level: Level) -> None:
+    """Raise ``ReadFailed`` where the image has no place, or another than its item says.
+
+    The item's transform may be that of another asset's resolution: outer edges are compared.
+    """
+    if level.transform.is_identity:
+        raise ReadFailed(f"{shown(asset.href)}: the file does not say where it lies")
+    if asset.transform is None or asset.shape is None:
+        return
+    said = _edges(Affine(*asset.transform[:6]), asset.shape)
+    found = _edges(level.transform, (level.height, level.width))
+    if np.abs(np.subtract(said, found)).max() > 0.01 * abs(level.transform.a):
+        raise ReadFailed(
+            f"{shown(asset.href)}: left, top, right, bottom are {found}, its item says {said}"
+        )
+
+
+def _edges(transform: Affine, shape: tuple[int, int]) -> tuple[float, ...]:
+    return *(transform @ (0, 0)), *(transform @ (shape[1], shape[0]))
 
 
 @lru_cache(maxsize=256)
@@ -71,20 +97,29 @@ def read_window(image: Image, place: tuple[int, int], shape: tuple[int, int]) ->
     """Native pixels of the finest level; 0 beyond the image. Raises ``ReadFailed``."""
     level = image.levels[0]
     window = Window(*place, np.zeros(shape, image.dtype))
-    rows = range(max(place[0], 0) // level.tile[0], level.tiles[0])
-    cols = range(max(place[1], 0) // level.tile[1], level.tiles[1])
-    wanted = [
-        (i, j)
-        for i in rows
-        for j in cols
-        if i * level.tile[0] < place[0] + shape[0] and j * level.tile[1] < place[1] + shape[1]
-    ]
-    for _ in image.paste(0, wanted, window):
+    for _ in image.paste(0, _under(level, place, shape), window):
         pass
     # Tiles at the far edges are padded with whatever the writer chose.
     window.pixels[max(level.height - place[0], 0) :] = 0
     window.pixels[:, max(level.width - place[1], 0) :] = 0
     return window.pixels
+
+
+def prefetch_window(image: Image, place: tuple[int, int], shape: tuple[int, int]) -> None:
+    """Fetch what ``read_window`` will read. Raises ``ReadFailed``."""
+    image.prefetch(0, _under(image.levels[0], place, shape))
+
+
+def _under(level: Level, place: tuple[int, int], shape: tuple[int, int]) -> list[tuple[int, int]]:
+    """Tiles that a window of a level touches."""
+    rows = range(max(place[0], 0) // level.tile[0], level.tiles[0])
+    cols = range(max(place[1], 0) // level.tile[1], level.tiles[1])
+    return [
+        (i, j)
+        for i in rows
+        for j in cols
+        if i * level.tile[0] < place[0] + shape[0] and j * level.tile[1] < place[1] + shape[1]
+    ]
 
 
 @dataclass(frozen=True)
@@ -158,10 +193,22 @@ def _interpolate(tiles: Tiles, planes: Planes, how: How) -> None:
     if place is None:
         planes.valid[:] &= ~planes.need
         return
-    window = Window(place[0], place[1], np.zeros(place[2:], image.dtype))
+    row, col, height, width = place
+    window = Window(row, col, _blank((max(height, 2), max(width, 2)), image.dtype))
     for _ in image.paste(tiles.number, tiles.wanted, window):
         pass
-    interpolate(at, window, planes, how.low, how.shift)
+    pixels = window.pixels.astype(np.uint16, copy=False)
+    interpolate(at, Window(row, col, pixels), planes, how.low, how.shift)
+
+
+def _blank(shape: tuple[int, int], dtype: np.dtype[Any]) -> NDArray[np.unsignedinteger]:
+    """Zeros, in memory that this thread uses again: fresh pages cost as much as what fills them."""
+    size = shape[0] * shape[1] * dtype.itemsize
+    if size > len(getattr(_own, "memory", b"")):
+        _own.memory = np.empty(size, np.uint8)
+    _own.memory[:size] = 0
+    pixels: NDArray[np.unsignedinteger] = _own.memory[:size].view(dtype).reshape(shape)
+    return pixels
 
 
 def _average(tiles: Tiles, planes: Planes, how: How) -> None:

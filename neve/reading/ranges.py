@@ -143,6 +143,8 @@ def _transport(href: str) -> Callable[[str, Span, bool, Reads], tuple[bytes, int
     scheme = urlsplit(href).scheme
     if scheme == "s3":
         return _read_s3
+    if "://" in href and scheme not in ("http", "https", "file"):
+        raise ReadFailed(f"{shown(href)}: {scheme} cannot be read; use http, https, s3 or a path")
     return _read_http if scheme in ("http", "https") else _read_local
 
 
@@ -182,7 +184,7 @@ def _read_http(href: str, span: Span, fresh: bool, reads: Reads) -> tuple[bytes,
             return _body(answer, span, href)
         finally:
             # Closes the connection where the body was not read to its end.
-            answer.close() if answer.length_remaining else answer.release_conn()
+            answer.release_conn() if answer.length_remaining == 0 else answer.close()
     except (urllib3.exceptions.HTTPError, OSError) as error:
         # urllib3's text repeats the URL, query and all.
         cause = getattr(error, "reason", None) or error
@@ -196,12 +198,15 @@ def _body(answer: urllib3.BaseHTTPResponse, span: Span, href: str) -> tuple[byte
         unit, _, total = answer.headers.get("Content-Range", "").rpartition("/")
         if not unit.startswith(f"bytes {span[0]}-") or not total.isdigit():
             raise Hiccup(f"Content-Range {unit}/{total} does not answer the request")
-        return answer.read(), int(total)
+        # One byte more than was asked for tells that there is too much, however much there is.
+        return answer.read(span[1] + 1, decode_content=False), int(total)
     if status == 200:
         length = int(answer.headers.get("Content-Length", WHOLE + 1))
         if length > WHOLE:
             raise ReadFailed(f"{shown(href)}: the server does not serve byte ranges")
-        data = answer.read()
+        data = answer.read(WHOLE + 1, decode_content=False)
+        if len(data) != length:
+            raise Hiccup(f"got {len(data)} bytes of {length}")
         return data[span[0] : span[0] + span[1]], len(data)
     if 400 <= status < 500 and status not in (408, 425, 429):
         raise ReadFailed(f"{shown(href)}: HTTP {status}")

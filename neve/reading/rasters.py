@@ -12,7 +12,7 @@ from uuid import uuid4
 
 import numpy as np
 import rasterio
-from rasterio.errors import RasterioError
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from neve.errors import ReadFailed
@@ -65,7 +65,7 @@ class Raster:
                 rasterio.open(name, opener=opener) as dataset,
             ):
                 yield dataset
-        except RasterioError as error:
+        except (RasterioError, NotGeoreferencedWarning) as error:  # where warnings are errors
             raise failures[0] if failures else Hiccup(f"GDAL: {error}") from error
         if failures:
             raise failures[0]

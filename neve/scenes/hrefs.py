@@ -13,7 +13,7 @@ from urllib.request import url2pathname
 from neve.errors import SceneRejected
 from neve.scenes.fields import rejection
 
-REMOTE_SCHEMES = ("http", "https", "s3", "gs")
+REMOTE_SCHEMES = ("http", "https", "s3")
 _LONGEST = 4096
 _VIRTUAL = re.compile(r"/vsi[a-z0-9_]+[/?]")
 
@@ -24,7 +24,7 @@ def is_remote(location: str) -> bool:
 
 
 def checked_href(href: object, base: str | None) -> str:
-    """The absolute form of an item's href: a URL (http, https, s3, gs) or a local path.
+    """The absolute form of an item's href: a URL (http, https, s3) or a local path.
 
     ``base`` is a URL that relative hrefs are joined to, or a local folder: then relative ones
     are looked up in it, and every local file, symlinks followed, must lie inside it. With a

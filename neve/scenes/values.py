@@ -60,11 +60,13 @@ class SceneList:
 
     ``rejected`` holds (item id, reason), sorted: what failed preflight and what a newer copy
     superseded. ``fingerprint`` changes when the pixels of the month may have changed.
+    ``unjudged``: ids of scenes whose offset the quarantine could not try out.
     """
 
     scenes: tuple[Scene, ...]
     rejected: tuple[tuple[str, str], ...]
     fingerprint: str
+    unjudged: tuple[str, ...] = ()
 
 
 def month_bounds(month: str) -> tuple[datetime, datetime]:
@@ -80,13 +82,18 @@ def month_bounds(month: str) -> tuple[datetime, datetime]:
 
 
 def fingerprint(scenes: Iterable[Scene]) -> str:
-    """SHA-256 (hex) over id, updated, baseline and hrefs of the scenes, in their order.
+    """SHA-256 (hex) over all that may change the pixels which the scenes give, in their order.
 
-    The query of a href is left out: it holds signatures that change from hour to hour.
+    That is id, update, baseline, solar day and zone; and of every image its place, offset, size
+    and checksum. The query of a href is left out: it holds signatures that change from hour to
+    hour.
     """
     digest = hashlib.sha256()
     for scene in scenes:
-        hrefs = [[name, asset.href.split("?")[0]] for name, asset in sorted(scene.assets.items())]
-        line = json.dumps([scene.id, scene.updated, scene.baseline, hrefs])
-        digest.update(line.encode() + b"\n")
+        images = [
+            [name, asset.href.split("?")[0], asset.shift, asset.size, asset.checksum]
+            for name, asset in sorted(scene.assets.items())
+        ]
+        told = [scene.id, scene.updated, scene.baseline, scene.day, scene.crs, images]
+        digest.update(json.dumps(told).encode() + b"\n")
     return digest.hexdigest()

@@ -1,0 +1,135 @@
+"""Staging: finished blocks kept beside main, so that a killed attempt's work is not done again.
+
+Belongs here: putting finished blocks on a branch of their own, and taking over those that are
+still wanted. Does not belong here: computing blocks (``block``), publishing (``month``).
+
+A staged block counts only if its fingerprint is the wanted one; its pixels follow from that
+alone, so it does not matter what main has become since. What is taken over is written into the
+new attempt's own fork: nothing of a stale snapshot is ever merged into main.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+
+import icechunk as ic
+import numpy as np
+import zarr
+from icechunk.session import ForkSession
+
+from neve.build.block import BlockResult, record, write_level
+from neve.build.levels import Arrays
+from neve.build.plan import MonthPlan, Work
+from neve.cube import geozarr
+from neve.cube.records import Records
+from neve.cube.store import Cube
+from neve.errors import Retry
+
+# A month that takes less is not staged; staging takes at most a tenth of the time.
+SECONDS = 60.0
+SHARE = 0.1
+
+
+class Staging:
+    """The finished blocks of one month's attempts, on the branch ``staging.<region>.<month>``.
+
+    A saving only: where the store refuses (another run may have dropped the branch), ``trouble``
+    says why, and the month goes on without it.
+    """
+
+    def __init__(self, plan: MonthPlan, cube: Cube) -> None:
+        self._plan = plan
+        self._cube = cube
+        self._index = plan.layout.month_index(plan.month)
+        self._name = f"staging.{plan.region.name}.{plan.month}"
+        self._wanted = {work.block: work.fingerprint for work in plan.works}
+        self._waiting: list[BlockResult] = []
+        self.trouble = ""
+        self._next = time.monotonic() + SECONDS
+
+    def take_over(self, works: Sequence[Work], fork: ForkSession) -> Iterator[BlockResult]:
+        """Those of the works that an earlier attempt finished, each written into ``fork``."""
+        try:
+            store = self._cube.staged(self._name)
+            if store is None or zarr.open_array(store, path="blocks/time").shape[0] <= self._index:
+                return
+            records = Records.read(self._plan.layout, store, self._index)
+            for work in works:
+                if records.fingerprint[records.place(work.block)] == work.fingerprint:
+                    yield self._copied(work, records, store, fork)
+        except ic.IcechunkError as error:
+            self.trouble = str(error)
+
+    def add(self, result: BlockResult) -> None:
+        """Keep a finished block; from time to time they are put on the branch."""
+        if not result.lost and not self.trouble:
+            self._waiting.append(result)
+        if self._waiting and time.monotonic() >= self._next:
+            began = time.monotonic()
+            try:
+                self._flush()
+            except (ic.IcechunkError, Retry) as error:
+                self.trouble = str(error)
+            now = time.monotonic()
+            self._next = now + max(SECONDS, (now - began) / SHARE)
+
+    def drop(self) -> None:
+        """Remove the branch: the month is published."""
+        try:
+            self._cube.unstage(self._name)
+        except (ic.IcechunkError, Retry) as error:
+            self.trouble = str(error)
+
+    def _flush(self) -> None:
+        waiting, self._waiting = self._waiting, []
+        forks = {id(result.fork): result.fork for result in waiting}
+
+        def write(session: ic.Session) -> None:
+            session.merge(*forks.values())
+            records = Records.read(self._plan.layout, session.store, self._index)
+            for result in waiting:
+                record(records, result, self._wanted[result.block])
+                for factor, arrays in result.coarse.items():
+                    _write_cells(session, factor, self._index, result, arrays)
+            records.write(session.store)
+
+        self._cube.stage(self._name, self._plan.month, write)
+
+    def _copied(
+        self, work: Work, records: Records, store: ic.IcechunkStore, fork: ForkSession
+    ) -> BlockResult:
+        layout, grid, place = self._plan.layout, work.block.grid, records.place(work.block)
+        levels: dict[int, Arrays] = {}
+        for factor in layout.levels:
+            level = grid.level(factor)
+            rows = slice(level.row, level.row + level.height)
+            cols = slice(level.col, level.col + level.width)
+            group = zarr.open_group(store, path=geozarr.level_name(factor), mode="r")
+            levels[factor] = {
+                v.name: np.array(group[v.name][self._index, rows, cols])  # type: ignore[index]
+                for v in layout.variables
+            }
+            if layout.owned(factor):
+                write_level(fork, factor, self._index, grid, levels.pop(factor))
+        return BlockResult(
+            block=work.block,
+            fork=fork,
+            status=int(records.status[place]),
+            coarse=levels,
+            counts=records.observations[place].astype(np.int64),
+            valid_pixels=int(records.valid_pixels[place]),
+            invalid=records.invalid[place].astype(np.int64),
+            used=(),
+            lost=(),
+            seconds=0.0,
+        )
+
+
+def _write_cells(
+    session: ic.Session, factor: int, index: int, result: BlockResult, arrays: Arrays
+) -> None:
+    level = result.block.grid.level(factor)
+    group = zarr.open_group(session.store, path=geozarr.level_name(factor), mode="r+")
+    rows = slice(level.row, level.row + level.height)
+    cols = slice(level.col, level.col + level.width)
+    for name, values in arrays.items():
+        group[name][index, rows, cols] = values  # type: ignore[index]

@@ -1,0 +1,55 @@
+"""Consolidating embedding tiles from the command line."""
+
+import os
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from tqdm import tqdm
+
+from neve.build.engine import Inline, Processes
+from neve.embeddings.consolidation import consolidate
+from neve.embeddings.layout import layout_of
+from neve.embeddings.tiles import find_tiles
+from neve.errors import AskPerson
+from neve.overviews.pooling import check_factors
+
+
+@dataclass(frozen=True)
+class Asked:
+    """The command's options; ``workers``: 0 is one process per core, −1 none."""
+
+    folder: Path
+    year: int
+    zone: str
+    factors: str
+    workers: int
+
+
+def embed_tiles(asked: Asked, store: str, s3_options: Mapping[str, Any]) -> str:
+    """Consolidate; says what was published. Raises ``AskPerson`` for wrong options."""
+    zone = re.fullmatch(r"(\d{1,2})([NS])", asked.zone.upper())
+    if zone is None or not 1 <= int(zone[1]) <= 60:
+        raise AskPerson(f"--zone {asked.zone}: give a UTM zone and hemisphere, e.g. 33N")
+    try:
+        factors = check_factors([int(factor) for factor in asked.factors.split(",")])
+    except ValueError as error:
+        raise AskPerson(f"--factors {asked.factors}: {error}; give e.g. 4,16,64") from error
+    code = (32600 if zone[2] == "N" else 32700) + int(zone[1])
+    tiles = find_tiles(asked.folder, asked.year, f"EPSG:{code}")
+    layout = layout_of(tiles, asked.year, factors)
+    workers = asked.workers or os.cpu_count() or 1
+    engine = Inline() if workers < 0 else Processes(workers)
+    with tqdm(unit="block") as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        report = consolidate(tiles, layout, store, engine, progress, s3_options)
+    return (
+        f"{store}: {report.tiles} tiles in {report.blocks} blocks, {report.valid_pixels} pixels, "
+        f"snapshot {report.snapshot}"
+    )

@@ -1,0 +1,56 @@
+"""What the command line prints: tables for people, plain lines for pipes, JSON for programs."""
+
+import dataclasses
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+Row = Mapping[str, object]
+AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout")]
+
+
+def show(tables: Mapping[str, Sequence[Row]], as_json: bool) -> None:
+    """Print tables by name: as JSON, as tables on a terminal, else as lines split by tabs."""
+    if as_json:
+        print(json.dumps(tables, default=_plain, ensure_ascii=False, indent=2))
+    elif sys.stdout.isatty():
+        for name, rows in tables.items():
+            Console().print(_table(name, rows))
+    else:
+        for rows in tables.values():
+            for line in ([*rows[0]] if rows else [], *(row.values() for row in rows)):
+                print(*map(_text, line), sep="\t")
+
+
+def row_of(value: Any) -> dict[str, object]:
+    """A dataclass as a row."""
+    return {f.name: getattr(value, f.name) for f in dataclasses.fields(value)}
+
+
+def _table(name: str, rows: Sequence[Row]) -> Table:
+    table = Table(*(rows[0] if rows else ()), title=name)
+    for row in rows:
+        table.add_row(*map(_text, row.values()))
+    return table
+
+
+def _text(value: object) -> str:
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    if isinstance(value, datetime):
+        return f"{value:%Y-%m-%d %H:%M:%S}"
+    if isinstance(value, (list, tuple)):
+        return " ".join(map(_text, value))
+    return str(value)
+
+
+def _plain(value: object) -> object:
+    return value.isoformat() if isinstance(value, datetime) else list(value)  # type: ignore[call-overload]

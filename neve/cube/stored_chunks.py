@@ -1,0 +1,163 @@
+"""Stored chunks: which there are of an array, and their values.
+
+Belongs here: the fast way to read windows of arrays with plain chunks. Does not belong here:
+which windows (callers), codecs (``codec``), writing (``chunks``).
+
+Absent chunks are never asked for; the others are decoded in the calling thread. What lies in
+files is read as files: Icechunk streams a local file in pieces of 8 KiB, each handed from thread
+to thread, which takes two to four times the CPU of decoding it.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Sequence
+from math import ceil
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+from icechunk import ChunkType, IcechunkStore
+from numpy.typing import NDArray
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
+from zarr.storage import LocalStore
+
+from neve.cube.codec import Array, ChunkCodec, codec_of, key_of
+
+Span = tuple[Path, int, int]  # a file, the first byte, how many (-1: all)
+Cut = tuple[slice, ...]
+NATIVE = int(cast(int, ChunkType.native))  # an Enum in its stub only
+
+
+class StoredChunks:
+    """The storage objects (shards, or chunks without sharding) that an array has when listed.
+
+    ``coordinates``: (n, dimensions), in C order. ``folder``: of the array's Icechunk repository,
+    if it is on this machine. Reading is safe from many threads.
+    """
+
+    def __init__(self, array: Array, folder: Path | None = None) -> None:
+        """List them; nothing is read yet."""
+        self._array, self._codec = array, codec_of(array)
+        grid = [ceil(n / u) for n, u in zip(array.shape, array.shards or array.chunks, strict=True)]
+        if isinstance(array.store, IcechunkStore):
+            listed, spans = _in_icechunk(array, array.store, folder)
+        else:
+            listed, spans = _in_zarr(array)
+        inside = (listed < grid).all(axis=1)
+        flat = np.ravel_multi_index(tuple(listed[inside].T), grid)
+        order = np.argsort(flat)
+        self._grid, self._flat = grid, flat[order]
+        rows = np.flatnonzero(inside)[order]
+        self.coordinates = listed[rows]
+        self._span: Callable[[int], Span | None] = lambda row: spans(int(rows[row]))
+
+    def read(self, cut: Cut) -> NDArray[Any]:
+        """The values of a window within the array; they may be read-only."""
+        if self._codec is None:
+            return np.asarray(self._array[cut])
+        found = self._found(cut)
+        shape = tuple(s.stop - s.start for s in cut)
+        values = None
+        for row, data in zip(found, self._bytes(found), strict=True):
+            chunk = self._decoded(self._codec, row, data)
+            corner = self.coordinates[row] * self._array.chunks
+            if values is None and shape == chunk.shape and all(corner == [s.start for s in cut]):
+                return chunk.astype(self._array.dtype, copy=False)
+            if values is None:
+                values = self._empty(shape)
+            _paste(chunk, corner.tolist(), values, cut)
+        return self._empty(shape) if values is None else values
+
+    def _found(self, cut: Cut) -> list[int]:
+        """Rows of ``coordinates`` of the stored chunks that a window touches."""
+        sizes = zip(cut, self._array.chunks, strict=True)
+        spans = [range(s.start // size, ceil(s.stop / size)) for s, size in sizes]
+        wanted = np.ravel_multi_index(np.ix_(*spans), self._grid).ravel()
+        rows = np.searchsorted(self._flat, wanted)
+        there = rows < len(self._flat)
+        there[there] = self._flat[rows[there]] == wanted[there]
+        return rows[there].tolist()
+
+    def _bytes(self, rows: Sequence[int]) -> list[bytes]:
+        spans = [self._span(row) for row in rows]
+        asked = [row for row, span in zip(rows, spans, strict=True) if span is None]
+        fetched = iter(sync(self._fetch(asked)) if asked else ())
+        return [next(fetched) if span is None else _file(*span) for span in spans]
+
+    async def _fetch(self, rows: Sequence[int]) -> list[bytes]:
+        make, store = default_buffer_prototype(), self._array.store
+        keys = [key_of(self._array, tuple(self.coordinates[row].tolist())) for row in rows]
+        buffers = await asyncio.gather(*(store.get(key, make) for key in keys))
+        gone = [key for key, buffer in zip(keys, buffers, strict=True) if buffer is None]
+        if gone:
+            raise FileNotFoundError(f"{gone[0]}: deleted from {store} since it was listed")
+        return [buffer.to_bytes() for buffer in buffers if buffer is not None]
+
+    def _decoded(self, codec: ChunkCodec, row: int, data: bytes) -> NDArray[Any]:
+        try:
+            return codec.decode(data)
+        except Exception as error:  # each codec has its own
+            at = self.coordinates[row].tolist()
+            error.add_note(f"chunk {at} of {self._array.path} in {self._array.store} is damaged")
+            raise
+
+    def _empty(self, shape: tuple[int, ...]) -> NDArray[Any]:
+        background = self._array.fill_value
+        return np.full(shape, 0 if background is None else background, self._array.dtype)
+
+
+def _in_icechunk(
+    array: Array, store: IcechunkStore, folder: Path | None
+) -> tuple[NDArray[np.int64], Callable[[int], Span | None]]:
+    """Coordinates, and where in the folder each chunk lies (None: in a manifest, or elsewhere)."""
+    batches = sync(_collected(store.array_chunk_iterator(f"/{array.path}")))
+    columns = [list(column) for column in zip(*batches, strict=True)] or [[]] * 6
+    coordinates = np.concatenate([np.zeros((0, array.ndim), np.int64), *columns[0]])
+    kinds, offsets, lengths = (np.concatenate([[], *columns[k]]).astype(int) for k in (1, 3, 4))
+    ids = np.array([name for names in columns[2] for name in names], "S")
+
+    def span(row: int) -> Span | None:
+        if folder is None or kinds[row] != NATIVE:
+            return None
+        return folder / "chunks" / ids[row].decode(), int(offsets[row]), int(lengths[row])
+
+    return coordinates.astype(np.int64), span
+
+
+def _in_zarr(array: Array) -> tuple[NDArray[np.int64], Callable[[int], Span | None]]:
+    store, prefix = array.store, f"{array.path}/".lstrip("/")
+    keys = sync(_collected(store.list_prefix(prefix)))
+    found = [at for key in keys if (at := _coordinates(key[len(prefix) :]))]
+
+    def span(row: int) -> Span | None:
+        if not isinstance(store, LocalStore):
+            return None
+        return store.root / key_of(array, found[row]), 0, -1
+
+    return np.array(found, np.int64).reshape(-1, array.ndim), span
+
+
+def _coordinates(key: str) -> tuple[int, ...] | None:
+    """``c/0/1/2``, ``c.0.1.2``, ``0.1.2`` or ``0/1/2``; None for metadata."""
+    parts = key.replace(".", "/").removeprefix("c/").split("/")
+    return tuple(map(int, parts)) if all(part.isdigit() for part in parts) else None
+
+
+def _file(path: Path, offset: int, length: int) -> bytes:
+    with path.open("rb", buffering=0) as file:
+        file.seek(offset)
+        return file.read(length)
+
+
+def _paste(chunk: NDArray[Any], corner: Sequence[int], values: NDArray[Any], cut: Cut) -> None:
+    """Copy what of a chunk lies in the window."""
+    put, take = [], []
+    for first, size, s in zip(corner, chunk.shape, cut, strict=True):
+        start, stop = max(first, s.start), min(first + size, s.stop)
+        put.append(slice(start - s.start, stop - s.start))
+        take.append(slice(start - first, stop - first))
+    values[tuple(put)] = chunk[tuple(take)]
+
+
+async def _collected[T](items: AsyncIterator[T]) -> list[T]:
+    return [item async for item in items]

@@ -1,0 +1,9 @@
+"""The map server: tiles, legends, a small API and raw chunks of one cube, over HTTP.
+
+Belongs here: everything between a request and an answer, read-only. Does not belong here: what
+a cube holds (``neve.cube``), the page that is shown (``neve/page``), printing (``cli``).
+
+``running`` (a process) → ``app`` (routes, checks of input) → ``tiles``, ``describing`` and
+``passport`` (what the answers say), ``answers`` (how they are cached) → ``views`` (snapshots,
+opened) → ``variables``, ``stacked``, ``counting``.
+"""

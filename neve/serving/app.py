@@ -1,0 +1,236 @@
+"""The routes: what may be asked, checked before anything is opened.
+
+Belongs here: addresses, the form of their parameters, status codes. Does not belong here: what
+the answers say (``tiles``, ``describing``, ``passport``), processes (``running``).
+
+Every address names a branch, a tag or a snapshot id, and variables of its list: no paths, no
+expressions. A parameter that is not known is refused.
+"""
+
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import icechunk as ic
+from fastapi import Depends, FastAPI, Query, Request, Response
+from fastapi import Path as InPath
+from fastapi.exceptions import RequestValidationError
+from starlette.concurrency import run_in_threadpool
+from starlette.exceptions import HTTPException
+from starlette.middleware.trustedhost import TrustedHostMiddleware
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+from zarr.core.buffer import default_buffer_prototype
+
+from neve.cube.store import MAIN
+from neve.errors import AskPerson, NeveError, Retry
+from neve.serving import answers, describing, tiles
+from neve.serving.asking import (
+    Asked,
+    At,
+    AtMonth,
+    AtPixel,
+    Between,
+    Key,
+    Name,
+    Names,
+    Place,
+    Ref,
+    Styled,
+)
+from neve.serving.files import add_page
+from neve.serving.passport import Question, passport
+from neve.serving.views import View, Views
+
+
+def create_app(
+    repository: ic.Repository,
+    name: str,
+    hosts: list[str],
+    page: Path | None = None,
+    vendor: Path | None = None,
+) -> FastAPI:
+    """The server of one cube.
+
+    ``name``: what errors call it; ``hosts``: names by which it may be addressed (["*"]: any);
+    ``page``, ``vendor``: folders of the page's own files and of its packages. Raises
+    ``CubeMismatch`` for an empty repository, ``MetadataInvalid`` where tiles would be wrong.
+    """
+    views = Views(repository, name.rstrip("/").rpartition("/")[2])
+    views.at(MAIN)
+
+    @asynccontextmanager
+    async def lifespan(app: FastAPI) -> AsyncIterator[None]:
+        app.state.painter = tiles.Painter()
+        await tiles.prewarm(await run_in_threadpool(views.at, MAIN), app.state.painter)
+        yield
+
+    app = FastAPI(title="neve", lifespan=lifespan, docs_url=None, redoc_url=None)
+    app.add_middleware(SecurityHeaders)
+    app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
+    app.add_exception_handler(NeveError, _refused)
+    app.add_exception_handler(HTTPException, _failed)
+    app.add_exception_handler(RequestValidationError, _invalid)
+    app.add_exception_handler(Exception, _unforeseen)
+    _add_api(app, views)
+    _add_images(app, views)
+    _add_raw(app, views)
+    add_page(app, page, vendor)
+    return app
+
+
+def _view(views: Views, ref: str) -> View:
+    try:
+        return views.at(ref)
+    except AskPerson as error:
+        raise HTTPException(404, str(error)) from error
+
+
+def _add_api(app: FastAPI, views: Views) -> None:
+    """Plain facts; sync, so that each runs in a thread of its own."""
+
+    @app.get("/api/cube")
+    def cube(request: Request, asked: Annotated[At, Query()]) -> Response:
+        view = _view(views, asked.at)
+        return answers.cached(request, describing.cube(view, views.repository), False)
+
+    @app.get("/api/history")
+    def history(request: Request, asked: Annotated[At, Query()]) -> Response:
+        view = _view(views, asked.at)
+        return answers.cached(request, describing.history(view), asked.at == view.snapshot)
+
+    @app.get("/api/months")
+    def months(request: Request, asked: Annotated[At, Query()]) -> Response:
+        view = _view(views, asked.at)
+        return answers.cached(request, describing.months(view), asked.at == view.snapshot)
+
+    @app.get("/api/blocks")
+    def blocks(request: Request, asked: Annotated[AtMonth, Query()]) -> Response:
+        view = _view(views, asked.at)
+        month = view.month(asked.month)
+        return answers.cached(request, describing.blocks(view, month), asked.at == view.snapshot)
+
+    @app.get("/api/diff")
+    def diff(request: Request, asked: Annotated[Between, Query()]) -> Response:
+        view = _view(views, asked.newer)
+        body = describing.diff(view, views.repository, asked.older)
+        fixed = (asked.older, asked.newer) == (body["from"], body["to"])
+        return answers.cached(request, body, fixed)
+
+    @app.get("/api/pixel")
+    def pixel(request: Request, asked: Annotated[AtPixel, Query()]) -> Response:
+        view = _view(views, asked.at)
+        level = asked.level or next(iter(view.levels))
+        month = view.month(asked.month)
+        question = Question(asked.lon, asked.lat, asked.variable, level, month)
+        return answers.cached(
+            request, passport(view, views.repository, question), asked.at == view.snapshot
+        )
+
+
+def _add_images(app: FastAPI, views: Views) -> None:
+    @app.get("/tiles/{ref}/{variable}/{z}/{y}/{x}.png")
+    async def tile(
+        request: Request,
+        ref: Annotated[Ref, InPath()],
+        variable: Annotated[Names, InPath()],
+        place: Annotated[Place, Depends()],
+        style: Annotated[Styled, Query()],
+    ) -> Response:
+        view = await run_in_threadpool(_view, views, ref)
+        tag = answers.etag(view.snapshot)
+        if answers.unchanged(request, tag):
+            return answers.not_modified(tag, ref == view.snapshot)
+        look = tiles.look_of(view, variable, style.month, (style.lo, style.hi), style.colormap)
+        painter: tiles.Painter = request.app.state.painter
+        drawn = await painter.tile(view, place, look, request.is_disconnected)
+        if drawn is None:
+            return Response(status_code=499)
+        headers = answers.caching(tag, ref == view.snapshot) | {
+            "X-Multiscale-Level": drawn.level,
+            "X-Chunks-Read": str(drawn.chunks),
+            "Server-Timing": f"wait;dur={drawn.waited_ms:.1f}, tile;dur={drawn.drawn_ms:.1f}",
+        }
+        return Response(drawn.png, media_type="image/png", headers=headers)
+
+    @app.get("/legend/{ref}/{variable}.{form}")
+    def legend(
+        request: Request,
+        ref: Annotated[Ref, InPath()],
+        variable: Annotated[Name, InPath()],
+        form: Annotated[str, InPath(pattern="^(png|json)$")],
+        style: Annotated[Styled, Query()],
+    ) -> Response:
+        view = _view(views, ref)
+        look = tiles.look_of(view, variable, style.month, (style.lo, style.hi), style.colormap)
+        told = view.variables[variable]
+        if told.colours:
+            raise AskPerson(f"{variable} holds colours itself: it has no legend")
+        fixed = ref == view.snapshot
+        if form == "json":
+            body = {"range": look.range, "colormap": look.colormap, "colours": tiles.colours(look)}
+            return answers.cached(request, body, fixed)
+        headers = answers.caching(answers.etag(view.snapshot), fixed)
+        return Response(tiles.legend(told, look), media_type="image/png", headers=headers)
+
+
+def _add_raw(app: FastAPI, views: Views) -> None:
+    @app.get("/zarr/{ref}/{key:path}")
+    async def raw(
+        request: Request,
+        ref: Annotated[Ref, InPath()],
+        key: Annotated[Key, InPath()],
+        asked: Annotated[Asked, Query()],
+    ) -> Response:
+        """One key of the snapshot's Zarr hierarchy, as it is stored."""
+        view = await run_in_threadpool(_view, views, ref)
+        tag = answers.etag(view.snapshot)
+        headers = answers.caching(tag, ref == view.snapshot, answers.IMMUTABLE)
+        if answers.unchanged(request, tag):
+            return Response(status_code=304, headers=headers)
+        found = await view.store.get(key, default_buffer_prototype())
+        if found is None:  # an empty chunk: fill, as Zarr has it
+            return Response(status_code=404, headers=headers)
+        media = "application/json" if key.endswith("zarr.json") else "application/octet-stream"
+        return Response(found.to_bytes(), media_type=media, headers=headers)
+
+
+def _refused(request: Request, error: Exception) -> Response:
+    if isinstance(error, Retry):
+        return answers.failure(503, str(error), {"Retry-After": "2"})
+    return answers.failure(422 if isinstance(error, AskPerson) else 500, str(error))
+
+
+def _failed(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return answers.failure(error.status_code, str(error.detail), error.headers)
+
+
+def _unforeseen(request: Request, error: Exception) -> Response:
+    """Outside of all middleware, so it brings its headers itself; the log has the traceback."""
+    return answers.failure(500, "an error within the server; its log tells more", answers.SECURITY)
+
+
+def _invalid(request: Request, error: Exception) -> Response:
+    assert isinstance(error, RequestValidationError)
+    wrong: list[Any] = list(error.errors())
+    told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in wrong[:5])
+    return answers.failure(422, told)
+
+
+class SecurityHeaders:
+    """ASGI middleware: the security headers on every answer."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self.app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Pass a request on."""
+
+        async def with_headers(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                extra = [(k.lower().encode(), v.encode()) for k, v in answers.SECURITY.items()]
+                message["headers"] = [*message.get("headers", ()), *extra]
+            await send(message)
+
+        await self.app(scope, receive, with_headers if scope["type"] == "http" else send)

@@ -1,0 +1,81 @@
+"""The forms of what may be asked: names, numbers and months with their bounds.
+
+Belongs here: parameters as types; one that is not listed is refused. Does not belong here:
+whether a cube holds what is asked for (``tiles``, ``describing``, ``passport``).
+"""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import HTTPException
+from fastapi import Path as InPath
+from pydantic import BaseModel, ConfigDict, Field
+
+from neve.cube.store import MAIN
+
+MOST_ZOOM = 22
+Ref = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+Month = Annotated[str, Field(pattern=r"^\d{4}-\d{2}$")]
+Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
+Names = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_,]{0,190}$")]
+Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e9, le=1e9)]
+# No part of a key begins with a dot.
+PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
+KEY = rf"^(({PART}/)*zarr\.json|{PART}/{PART}/c(/\d{{1,9}})*)$"
+Key = Annotated[str, Field(pattern=KEY, max_length=300)]
+
+
+class Asked(BaseModel):
+    """Parameters of a request; one that is not listed is refused."""
+
+    model_config = ConfigDict(extra="forbid")
+
+
+class At(Asked):
+    """A version of the cube."""
+
+    at: Ref = MAIN
+
+
+class AtMonth(At):
+    """A month of a version; the last one unless it is given."""
+
+    month: Month | None = None
+
+
+class Between(Asked):
+    """Two versions, the older one first."""
+
+    older: Ref = Field(alias="from")
+    newer: Ref = Field(MAIN, alias="to")
+
+
+class AtPixel(AtMonth):
+    """A point and what is asked of it."""
+
+    lon: Number = Field(ge=-180, le=540)
+    lat: Number = Field(ge=-90, le=90)
+    variable: Name
+    level: Annotated[str, Field(pattern=r"^[0-9A-Za-z_/]{1,40}$")] | None = None
+
+
+class Styled(Asked):
+    """How a variable is shown."""
+
+    month: Month | None = None
+    lo: Number | None = None
+    hi: Number | None = None
+    colormap: Annotated[str, Field(pattern=r"^[A-Za-z0-9_]{1,40}$")] | None = None
+
+
+@dataclass(frozen=True)
+class Place:
+    """A tile of the web map: zoom, row, column."""
+
+    z: Annotated[int, InPath(ge=0, le=MOST_ZOOM)]
+    y: Annotated[int, InPath(ge=0)]
+    x: Annotated[int, InPath(ge=0)]
+
+    def __post_init__(self) -> None:
+        if max(self.x, self.y) >= 2**self.z:
+            raise HTTPException(404, f"zoom {self.z} has {2**self.z} × {2**self.z} tiles")

@@ -1,0 +1,120 @@
+"""The pixel passport: a value, the observations behind it, and where it comes from.
+
+Belongs here: one pixel of one variable through all months, and its block, chunk, commit, scenes.
+Does not belong here: maps, routes.
+"""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import icechunk as ic
+import numpy as np
+
+from neve.cube.history import Commit, changes
+from neve.cube.sampling import locate
+from neve.errors import AskPerson
+from neve.serving.describing import Json
+from neve.serving.views import View
+
+# Two chunks are read per month.
+MOST_MONTHS = 240
+Touched = dict[str, dict[str, tuple[tuple[str, int, int], ...]]]
+
+
+@dataclass(frozen=True)
+class Question:
+    """Which pixel of which variable, level and month."""
+
+    lon: float
+    lat: float
+    variable: str
+    level: str
+    month: str
+
+
+def passport(view: View, repository: ic.Repository, asked: Question) -> Json:
+    """All that is known of one pixel; values are None where there are none.
+
+    Raises ``AskPerson`` for a point outside, a level or a variable that is not there.
+    """
+    if asked.level not in view.levels:
+        raise AskPerson(f"no level {asked.level!r}; there are {', '.join(view.levels)}")
+    if asked.variable not in view.variables or view.variables[asked.variable].colours:
+        raise AskPerson(f"no variable {asked.variable!r} with one value a pixel")
+    grid = view.grid(asked.level)
+    pixel = locate(grid, asked.lon, asked.lat)
+    series = _series(view, asked, pixel.row, pixel.col)
+    here = next(entry for entry in series if entry["month"] == asked.month)
+    rows, cols = view.chunk(asked.level)
+    chunk = (pixel.row // rows, pixel.col // cols)
+    commit = _commit(view, repository, asked, chunk)
+    x, y = grid.transform @ (pixel.col + 0.5, pixel.row + 0.5)
+    return {
+        "variable": asked.variable,
+        "month": asked.month,
+        "value": here["value"],
+        "count": here["count"],
+        "level": asked.level,
+        "row": pixel.row,
+        "col": pixel.col,
+        "x": x,
+        "y": y,
+        "block": _block(view, asked, pixel.row, pixel.col),
+        "chunk": list(chunk),
+        "snapshot": commit.snapshot if commit else None,
+        "written_at": commit.written_at.isoformat() if commit else None,
+        "run_id": commit.run_id if commit else None,
+        "scenes": list(commit.scenes) if commit else [],
+        "series": series,
+    }
+
+
+def _commit(
+    view: View, repository: ic.Repository, asked: Question, chunk: tuple[int, int]
+) -> Commit | None:
+    """The newest commit of a month that wrote a chunk; None where none did: it is all fill."""
+    for commit in view.history:
+        if commit.month != asked.month or commit.parent is None:
+            continue
+        touched = _touched(repository, commit.parent, commit.snapshot).get(asked.level, {})
+        if any((asked.month, *chunk) in held for held in touched.values()):
+            return commit
+    return None
+
+
+@lru_cache(maxsize=256)
+def _touched(repository: ic.Repository, older: str, newer: str) -> Touched:
+    return changes(repository, older, newer).chunks
+
+
+def _series(view: View, asked: Question, row: int, col: int) -> list[Json]:
+    level = view.levels[asked.level]
+    y, x = level.attrs["spatial:dimensions"]
+    names = [asked.variable] + ["count"] * ("count" in level and asked.variable != "count")
+    first = min(max(0, len(view.months) - MOST_MONTHS), view.months.index(asked.month))
+    months = view.months[first : first + MOST_MONTHS]
+    window = {y: row, x: col, "time": slice(first, first + MOST_MONTHS)}
+    found = {name: level.variables[name].isel(window).to_numpy() for name in names}
+    counts = found.get("count", np.full(len(months), np.nan))
+    return [
+        {"month": month, "value": _number(value), "count": _number(count)}
+        for month, value, count in zip(months, found[asked.variable], counts, strict=True)
+    ]
+
+
+def _number(value: Any) -> float | None:
+    number = float(value)
+    return number if np.isfinite(number) else None
+
+
+def _block(view: View, asked: Question, row: int, col: int) -> Json | None:
+    """The block that the pixel lies in, and what became of it in that month."""
+    if view.blocks is None:
+        return None
+    factor, size = view.factor(asked.level), int(view.blocks.attrs["block"])
+    i, j = row * factor // size, col * factor // size
+    told = view.blocks["status"]
+    status = int(told[view.months.index(asked.month), i, j])
+    meaning = str(told.attrs["flag_meanings"]).split()[status]
+    return {"row": i, "col": j, "status": status, "meaning": meaning}

@@ -1,0 +1,145 @@
+"""Snapshots of a cube, opened for reading: what every answer is made from.
+
+Belongs here: from a branch, tag or snapshot id to an opened snapshot, and keeping the last few.
+Does not belong here: pixels, answers.
+"""
+
+from collections import OrderedDict
+from dataclasses import dataclass, field
+from functools import cached_property
+from threading import Lock
+from typing import Any
+
+import icechunk as ic
+import xarray as xr
+from xpublish_tiles.multiscale import assign_leaf_xpublish_ids
+
+from neve.cube.geozarr_check import check
+from neve.cube.history import Commit, commits, last_changes, resolve
+from neve.cube.reader import tree_of
+from neve.errors import AskPerson
+from neve.grid import Grid
+from neve.serving.counting import CountingStore
+from neve.serving.variables import Shown, shown
+
+# An opened snapshot with all indices holds some 10 MB.
+KEPT = 8
+XPUBLISH_ID = "_xpublish_id"
+
+
+@dataclass(frozen=True)
+class View:
+    """One snapshot: its tree (a group per level), and what its commits tell.
+
+    ``history``: newest first; ``latest``: of each month and region the commit that its values
+    are from, in order of months.
+    """
+
+    snapshot: str
+    store: CountingStore
+    tree: xr.DataTree
+    history: tuple[Commit, ...] = field(repr=False)
+    latest: tuple[Commit, ...] = field(repr=False)
+
+    @cached_property
+    def levels(self) -> dict[str, xr.Dataset]:
+        """Levels by name, the finest first."""
+        named = [entry["asset"] for entry in self.tree.attrs["multiscales"]["layout"]]
+        return {name: self.tree[name].to_dataset() for name in named}
+
+    @cached_property
+    def blocks(self) -> xr.Dataset | None:
+        """``status`` of every block and month; None for a cube that was not built in blocks."""
+        node = self.tree.children.get("blocks")
+        return node.to_dataset() if node is not None else None
+
+    @cached_property
+    def native(self) -> xr.Dataset:
+        """The finest level."""
+        return next(iter(self.levels.values()))
+
+    @cached_property
+    def months(self) -> tuple[str, ...]:
+        """Months on the time axis, YYYY-MM."""
+        return tuple(str(time)[:7] for time in self.native["time"].to_numpy())
+
+    def month(self, wanted: str | None) -> str:
+        """The month that is wanted, the last one by default; ``AskPerson`` for one not there."""
+        month = wanted or (self.months[-1] if self.months else "")
+        if month not in self.months:
+            raise AskPerson(f"no month {month!r}; there are {', '.join(self.months) or 'none'}")
+        return month
+
+    @cached_property
+    def variables(self) -> dict[str, Shown]:
+        """What a map can show, by name."""
+        most = max((len(commit.counts) for commit in self.latest), default=1) - 1
+        return shown(self.native, most)
+
+    def grid(self, level: str) -> Grid:
+        """The grid of a level."""
+        told = self.levels[level].attrs
+        size, _, left, _, _, top = told["spatial:transform"]
+        height, width = told["spatial:shape"]
+        return Grid(told["proj:code"], size, left, top, width, height)
+
+    @cached_property
+    def native_grid(self) -> Grid:
+        """The grid of the finest level."""
+        return self.grid(next(iter(self.levels)))
+
+    def factor(self, level: str) -> int:
+        """How many native pixels a pixel of a level is wide."""
+        return round(self.grid(level).resolution / self.native_grid.resolution)
+
+    def chunk(self, level: str) -> tuple[int, int]:
+        """Rows and columns of a stored chunk; the whole level where the store does not tell."""
+        dims = self.levels[level].attrs["spatial:dimensions"]
+        name = next(name for name, told in self.variables.items() if told.stored)
+        sizes = self.levels[level][name].encoding.get("preferred_chunks", {})
+        rows, cols = (int(sizes.get(dim, self.levels[level].sizes[dim])) for dim in dims)
+        return rows, cols
+
+
+class Views:
+    """The snapshots of one repository, opened when they are first asked for.
+
+    Safe to use from several threads; the ``KEPT`` last used ones stay open.
+    """
+
+    def __init__(self, repository: ic.Repository, name: str) -> None:
+        self.repository = repository
+        self.name = name
+        self._lock = Lock()
+        self._open: OrderedDict[str, View] = OrderedDict()
+
+    def at(self, ref: str) -> View:
+        """The snapshot that a branch, a tag or an id names now.
+
+        Raises ``AskPerson`` for an unknown one, ``MetadataInvalid`` where a tile server would
+        be led astray.
+        """
+        snapshot = resolve(self.repository, ref)
+        with self._lock:
+            view = self._open.get(snapshot) or self._opened(snapshot)
+            self._open[snapshot] = view
+            self._open.move_to_end(snapshot)
+            while len(self._open) > KEPT:
+                self._open.popitem(last=False)
+            return view
+
+    def _opened(self, snapshot: str) -> View:
+        session = self.repository.readonly_session(snapshot_id=snapshot)
+        store = CountingStore(session.store)
+        tree: Any = tree_of(store, self.name)
+        check(tree, f"{self.name} at {snapshot}")
+        # Without an id xpublish-tiles works the grid out anew for every tile.
+        tree.attrs[XPUBLISH_ID] = snapshot
+        assign_leaf_xpublish_ids(tree)
+        return View(
+            snapshot=snapshot,
+            store=store,
+            tree=tree,
+            history=tuple(commits(self.repository, snapshot)),
+            latest=tuple(last_changes(self.repository, snapshot)),
+        )

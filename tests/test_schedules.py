@@ -1,0 +1,224 @@
+"""What the daily schedule and the sensor start: months that changed, and nothing that shrinks."""
+
+import json
+import shutil
+from contextlib import nullcontext
+from contextvars import Context
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+
+import dagster as dg
+import pytest
+from conftest import BY, PROJECT, REGION
+
+from neve.build.engine import Inline
+from neve.build.month import build_month
+from neve.build.watching import months_to_watch
+from neve.cube.history import commits
+from neve.cube.layout import layout_of
+from neve.cube.store import open_cube
+from neve.region import load
+from pipelines import backfill
+from pipelines.definitions import definitions
+from pipelines.partitions import month_partitions
+from pipelines.schedules import catalogue_watch, daily_update
+from pipelines.settings import resources
+
+NOON = datetime(2024, 7, 10, 5, tzinfo=UTC)
+
+
+@pytest.fixture
+def environment(tiny, tmp_path, monkeypatch):
+    given = {
+        "NEVE_REGIONS": str(tiny.file),
+        "NEVE_WORK": str(tmp_path / ".neve"),
+        "NEVE_WORKERS": "-1",
+        "NEVE_LAND": str(PROJECT / "node_modules/world-atlas"),
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    return given
+
+
+@pytest.fixture
+def loaded(tiny, environment, monkeypatch):
+    """What a code server has loaded, of a folder with one region file."""
+    monkeypatch.setenv("NEVE_REGIONS", str(tiny.folder))
+    return Context().run(lambda: definitions().get_repository_def())
+
+
+@pytest.fixture
+def job(environment):
+    """Made in a context of its own: Dagster's definitions ask the last instance, open or not."""
+    return Context().run(lambda: definitions().resolve_job_def("month"))
+
+
+@pytest.fixture
+def instance(tmp_path_factory, job):
+    with dg.instance_for_test(temp_dir=str(tmp_path_factory.mktemp("home"))) as found:
+        yield found
+
+
+def tick(instance, now=NOON):
+    """(partition → request) of one evaluation of the schedule, and why others were left."""
+    wired = resources()
+    context = dg.build_schedule_context(
+        instance=instance,
+        scheduled_execution_time=now,
+        resources={name: wired[name] for name in ("regions", "catalogs", "cubes")},
+    )
+    partitions = month_partitions(wired["regions"].regions().values())
+    found = list(daily_update("month", partitions)(context) or [])
+    skipped = [reason.skip_message for reason in found if isinstance(reason, dg.SkipReason)]
+    requests = [request for request in found if isinstance(request, dg.RunRequest)]
+    return {str(request.partition_key): request for request in requests}, skipped
+
+
+def run(job, instance, request, **wishes):
+    config = {"ops": {"cube": {"config": wishes}}} if wishes else {}
+    return job.execute_in_process(
+        instance=instance,
+        partition_key=request.partition_key,
+        run_config=config,
+        raise_on_error=False,
+    )
+
+
+def test_only_months_that_changed_are_started(tiny, job, instance):
+    started, _ = tick(instance)
+    assert sorted(started) == ["2024-06|tiny", "2024-07|tiny"]
+    assert {key: r.run_key for key, r in tick(instance)[0].items()} == {
+        key: r.run_key for key, r in started.items()
+    }
+    for request in started.values():
+        assert run(job, instance, request).success
+    assert tick(instance) == ({}, ["no month's scenes changed"])
+    place = next((tiny.folder / "scenes").glob("*20240708*/*.json"))
+    item = json.loads(place.read_text())
+    item["properties"]["updated"] = "2024-09-01T00:00:00Z"
+    place.write_text(json.dumps(item))
+    again, _ = tick(instance)
+    assert list(again) == ["2024-07|tiny"]
+    later, _ = tick(instance, NOON + timedelta(days=1))
+    assert later["2024-07|tiny"].run_key != again["2024-07|tiny"].run_key
+    sensor = catalogue_watch("month", month_partitions([tiny.region]))
+    assert sensor.default_status == dg.DefaultSensorStatus.STOPPED
+
+
+def test_scenes_that_touch_no_block_start_one_run_and_no_more(tiny, job, instance):
+    run(job, instance, tick(instance)[0]["2024-06|tiny"])
+    tip = tiny.cube().tip()
+    place = next((tiny.folder / "scenes").glob("*20240603*"))
+    shutil.copytree(place, place.with_name("far"))
+    item = json.loads((place / f"{place.name}.json").read_text())
+    item |= {"id": "S2A_33TTL_20240604_0_L2A"}
+    item["properties"] |= {"datetime": "2024-06-04T10:00:00Z", "s2:datatake_id": None}
+    item["properties"]["s2:datastrip_id"] = item["properties"]["s2:product_uri"] = None
+    for asset in item["assets"].values():  # its images end before the region's blocks
+        asset["proj:transform"][2] -= 4_000
+        asset["proj:shape"] = [8, 8]
+    far = place.with_name("far")
+    (far / f"{place.name}.json").unlink()
+    (far / "far.json").write_text(json.dumps(item))
+    started, _ = tick(instance)
+    if "2024-06|tiny" in started:
+        assert run(job, instance, started["2024-06|tiny"]).success
+    assert tiny.cube().tip() == tip
+    assert "2024-06|tiny" not in tick(instance)[0]
+
+
+def test_a_loss_is_made_good_by_any_build_and_then_forgotten(tiny, job, instance):
+    tiny.file.write_text(REGION + "max_lost: 1\n", "utf-8")
+    file = next((tiny.folder / "scenes").glob("*20240608*")) / "B04.tif"
+    whole = file.read_bytes()
+    file.write_bytes(whole[:200])
+    for _ in range(2):  # each publishes, and loses again
+        assert run(job, instance, tick(instance)[0]["2024-06|tiny"]).success
+        assert next(commits(tiny.cube().repository)).lost
+    file.write_bytes(whole)
+    plan = tiny.plan()
+    neighbour = replace(plan, region=plan.region.model_copy(update={"name": "neighbour"}))
+    assert build_month(neighbour, tiny.cube(), Inline(), BY).recomputed
+    assert run(job, instance, tick(instance)[0]["2024-06|tiny"]).success
+    assert "2024-06|tiny" not in tick(instance)[0]
+
+
+def test_an_outage_and_a_loss_of_scenes_hold_the_month_back(tiny, job, instance):
+    for request in tick(instance)[0].values():
+        run(job, instance, request)
+    tip = tiny.cube().tip()
+    place = tiny.folder / "scenes"
+    aside = place.rename(tiny.folder / "aside")
+    started, skipped = tick(instance)
+    assert not started and "no such file or folder" in skipped[0]
+    place.mkdir()
+    kept = next(aside.glob("*20240603*"))
+    shutil.copytree(kept, place / kept.name)
+    started, skipped = tick(instance)
+    assert not started
+    assert "tiny 2024-06: 1 scenes are listed, 3 are published" in skipped[0]
+    assert "tiny 2024-07: 0 scenes are listed, 2 are published" in skipped[0]
+    request = dg.RunRequest(partition_key="2024-06|tiny")
+    failed = run(job, instance, request)
+    assert not failed.success
+    error = failed.get_step_failure_events()[0].event_specific_data.error.cause
+    assert "ScenesVanished" in error.cls_name and "--allow-shrink" in error.message
+    assert tiny.cube().tip() == tip
+    assert run(job, instance, request, allow_shrink=True).success
+    assert len(next(commits(tiny.cube().repository)).scenes) == 1
+
+
+def test_the_window_and_the_monthly_sweep(tiny):
+    region = tiny.region.model_copy(update={"start": "2023-11"})
+    day = datetime(2024, 7, 10, tzinfo=UTC).date()
+    assert list(months_to_watch(region, day, False)) == ["2024-05", "2024-06", "2024-07"]
+    short = region.model_copy(update={"update_days": 5})
+    assert list(months_to_watch(short, day, False)) == ["2024-07"]
+    whole = list(months_to_watch(region, day, True))
+    assert (whole[0], whole[-1], len(whole)) == ("2023-11", "2024-07", 9)
+
+
+def test_a_backfill_is_runs_of_the_same_job_and_partitions(tiny, instance, monkeypatch, capsys):
+    once = [nullcontext(instance)]  # one for all months, and closed
+    monkeypatch.setattr(dg.DagsterInstance, "get", classmethod(lambda cls: once.pop()))
+    assert Context().run(backfill.main, ["tiny", "--from", "2024-01", "--to", "2024-07"]) == 0
+    assert capsys.readouterr().out.count("done") == 2
+    keys = {r.tags["dagster/partition"] for r in instance.get_runs()}
+    assert keys == {"2024-06|tiny", "2024-07|tiny"}
+    assert {r.job_name for r in instance.get_runs()} == {"month"}
+    assert Context().run(backfill.main, ["tinny", "--from", "2024-06", "--to", "2024-07"]) == 3
+    assert Context().run(backfill.main, ["tiny", "--from", "2024-01", "--to", "2024-05"]) == 3
+    assert "starts with 2024-06" in capsys.readouterr().err
+
+
+# Dagster's own keys of a multi-partition's tags are not what Dagster allows.
+@pytest.mark.filterwarnings("ignore:Non-compliant tag keys:DeprecationWarning")
+def test_one_region_stops_no_tick_of_the_others(tiny, loaded, instance):
+    text = tiny.file.read_text("utf-8")
+
+    def beside(name, changed):
+        changed = changed.replace("name: tiny", f"name: {name}")
+        (tiny.folder / f"{name}.yaml").write_text(changed.replace("store: cube", f"store: {name}"))
+
+    beside("added", text)
+    beside("wrong", text.replace("bands:", "bandes:"))
+    beside("damaged", text)
+    open_cube(str(tiny.folder / "damaged"), layout_of(load(tiny.folder / "damaged.yaml")))
+    (tiny.folder / "damaged" / "repo").write_bytes(b"no repository" * 9)
+    schedule = loaded.get_schedule_def("daily_update")
+    wired = resources()
+    context = dg.build_schedule_context(
+        instance=instance,
+        scheduled_execution_time=NOON,
+        resources={name: wired[name] for name in ("regions", "catalogs", "cubes")},
+        repository_def=loaded,
+    )
+    told = []
+    context.log.warning = told.append
+    ticked = schedule.evaluate_tick(context)
+    assert {r.partition_key for r in ticked.run_requests} == {"2024-06|tiny", "2024-07|tiny"}
+    assert len(told) == 4
+    assert "added 2024-06: held back: the code server has not loaded" in told[0]
+    assert "damaged: held back" in told[2] and "cannot be read" in told[2]
+    assert "wrong.yaml" in told[3] and "bandes" in told[3]
+    assert wired["regions"].region("tiny") == tiny.region
