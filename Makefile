@@ -3,13 +3,16 @@ PYTHON ?= python3
 BIN := .venv/bin
 # The locks name everything; resolving again would only be slower (and fails in older pips).
 
-.PHONY: demo test torture check lock clean
+.PHONY: demo test torture audit check lock clean
 
 demo: .venv/.demo  ## synthetic scenes → two months through Dagster → .neve/demo/cube
 	$(BIN)/neve demo .neve/demo
 
-torture: .venv/.dev  ## faults, load and attackers: half an hour, goes on where it was
-	NEVE_TORTURE=full $(BIN)/python -m pytest tests/torture
+torture: .venv/.dev  ## faults, load and attackers, in full: hours (most of them writers on S3), goes on where it was
+	NEVE_TORTURE=full $(BIN)/python -m pytest tests/torture tests/test_server_fuzz.py
+
+audit: .venv/.dev  ## known vulnerabilities of the pins: a report, never a failure
+	$(BIN)/python .ci/audit
 
 test: check  ## all checks and tests
 	$(BIN)/python -m pytest

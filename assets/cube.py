@@ -18,6 +18,7 @@ from neve import __version__
 from neve.build.checks import NAMES
 from neve.build.month import MonthReport, Provenance, Wishes, build_month
 from neve.build.plan import plan_month
+from neve.cube.weighing import Weight
 from neve.errors import NeveError
 from neve.grid import BlockList
 from neve.scenes.values import SceneList
@@ -92,15 +93,19 @@ def cube_assets(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition
                 lambda done, total: _show(bar, done, total),
                 Wishes(**context.op_execution_context.op_config),
             )
+        place = cubes.location(region)
         map_ = dg.MetadataValue.url(f"{cubes.viewer}/#at={report.snapshot}&month={month}")
         shown: dict[str, dg.MetadataValue[str]] = {"map": map_}
+        weights: dict[str, Weight] = {}
         try:
             tree = cubes.tree(region, report.snapshot)
-            shown = portrait(tree, month, plan.layout.window) | shown
+            picture = portrait(tree, month, plan.layout.window)
+            shown = {"picture": picture["picture"], "map": map_, "quicklook": picture["quicklook"]}
+            weights = cubes.weights(region, report.snapshot) if report.published else {}
         except (NeveError, IcechunkError, OSError) as error:
             # The month is published: its run must not be told to have failed.
             context.log.warning(f"no picture of {region.name} {month}: {error}")
-        yield from _results(report, cubes.location(region), scenes, shown)
+        yield from _results(report, place, scenes, shown, weights)
 
     return cube
 
@@ -115,14 +120,16 @@ def _results(
     location: str,
     scenes: SceneList,
     shown: dict[str, dg.MetadataValue[str]],
+    weights: dict[str, Weight],
 ) -> Iterator[dg.MaterializeResult[None]]:
     published = {"snapshot": report.snapshot, "parent": report.parent, "store": location}
-    levels = dg.MetadataValue.table(
-        [
-            dg.TableRecord({"level": name, "height": shape[0], "width": shape[1]})
-            for name, shape in report.levels
-        ]
-    )
+    rows = []
+    for name, (height, width) in report.levels:
+        weight = weights.get(name, Weight(0, 0))
+        size = {"height": height, "width": width}
+        size |= {"chunks": weight.chunks, "bytes": weight.bytes}
+        rows.append(dg.TableRecord({"level": name, **size}))
+    levels = dg.MetadataValue.table(rows)
     yield dg.MaterializeResult(
         "composite",
         metadata={
@@ -132,15 +139,18 @@ def _results(
             "scenes used": len(report.used),
             "scenes listed": len(scenes.scenes),
             "scenes lost": dg.MetadataValue.json([list(loss) for loss in report.lost]),
-            "fingerprint": scenes.fingerprint,
-            "pixels by observations": dg.MetadataValue.json(list(report.counts)),
-            "blocks": report.blocks,
-            "blocks recomputed": report.recomputed,
+            "bytes": sum(weight.bytes for weight in weights.values()),
+            "chunks": sum(weight.chunks for weight in weights.values()),
             "seconds": report.seconds,
-            **({"not staged": report.unstaged} if report.unstaged else {}),
             "levels": levels,
             **published,
             "scene ids": dg.MetadataValue.json([s.id for s in scenes.scenes][:SHOWN]),
+            "blocks": report.blocks,
+            "blocks recomputed": report.recomputed,
+            "blocks resumed": report.resumed,
+            **({"not staged": report.unstaged} if report.unstaged else {}),
+            "pixels by observations": dg.MetadataValue.json(list(report.counts)),
+            "fingerprint": scenes.fingerprint,
         },
         check_results=_verdicts(report),
     )

@@ -30,7 +30,7 @@ def scenes_asset(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinitio
         region, month = partition_of(context, regions)
         catalog = catalogs.catalog(region)
         listed = list_scenes(region, month, catalog)
-        found = quarantine(listed, region.recipe())
+        found = quarantine(listed, region.recipe(), region.reading.reads())
         for _, reason in found.rejected:
             context.log.warning(f"left out: {reason}")
         for scene in found.unjudged:

@@ -106,12 +106,16 @@ def _when(k: int) -> datetime:
     return datetime(2023, 8, 1, 10, tzinfo=UTC) + timedelta(days=k)
 
 
+def _asset(root: str, k: int, name: str) -> Asset:
+    return Asset(f"{root}/s{k:03}/{name}.tif", hosts=("127.0.0.1",))
+
+
 def scenes(root: str, count: int) -> list[Scene]:
     """For neve; ``root``: a folder or a URL."""
     return [
         Scene(
             f"s{k:03}", _when(k), str(_when(k).date()), CRS,
-            {name: Asset(f"{root}/s{k:03}/{name}.tif") for name in (*BANDS, "scl")}, "",
+            {name: _asset(root, k, name) for name in (*BANDS, "scl")}, "",
         )
         for k in range(count)
     ]  # fmt: skip

@@ -8,6 +8,7 @@ stderr, one JSON line to stdout.
 
 import argparse
 import json
+import os
 import sys
 import tempfile
 import time
@@ -18,6 +19,7 @@ from pathlib import Path
 import bench_scenes
 import icechunk
 
+from neve.build.engine import Inline
 from neve.build.month import Provenance, build_month
 from neve.build.plan import MonthPlan, Work
 from neve.cube.layout import Layout, layout_of
@@ -30,11 +32,15 @@ INDICES = ("GLI", "NGRDI", "VARI")
 icechunk.set_logs_filter("error")
 
 
-class Timed:
+class Timed(Inline):
     """Runs tasks in this process and counts their CPU seconds."""
 
     def __init__(self) -> None:
         self.spent = 0.0
+
+    def threads(self, tasks: int) -> int:
+        """See ``neve.build.engine``: all that there are."""
+        return os.cpu_count() or 1
 
     def map[T, R](self, function: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
         """See ``neve.build.engine``."""

@@ -3,9 +3,9 @@
 The floor reads and decodes every stored chunk once and writes levels that are there already,
 as neve reads and writes; ``zarr_floor`` as zarr-python does.
 ``--peers DIR``: folder of virtual environments with peers that do not fit into this one
-(``topozarr ndpyramid``, ``terrazarr``, ``eopf-geozarr``). Tables go to stderr, one JSON line to
-stdout. terrazarr and eopf-geozarr copy native too and make all of 2, 4, … 64; topozarr "all"
-copies native too.
+(``topozarr ndpyramid``, ``terrazarr``, ``eopf-geozarr``). Tables go to stderr, one JSON line of
+ratios to stdout: a peer's CPU ÷ ours, ours ÷ the floors'. terrazarr and eopf-geozarr copy native
+too and make all of 2, 4, … 64; topozarr "all" copies native too.
 """
 
 import argparse
@@ -172,16 +172,16 @@ def main() -> None:
     say(f"neve ÷ floor, round by round: {spread}; median {paired:.2f} (target ≤ 1.25)")
     say(f"memory × {large / small:.2f} from {sides[0]}² to {sides[1]}² (target ≤ 1.1)")
     summary = {
-        "neve_cpu": ours,
-        "read_floor_cpu": floor,
-        "zarr_floor_cpu": medians["zarr_floor"]["cpu"],
-        "neve_to_floor": found["ratios"],
-        **{f"{name}_cpu": medians[name]["cpu"] if name in medians else None for name in PEERS},
-        "bytes_read": medians["neve"]["bytes_read"],
-        "bytes_stored": found["stored"],
-        "max_integer_error": found["errors"]["neve"],
-        "peak_small": small,
-        "peak_large": large,
+        "read_floor_cpu": round(paired, 3),
+        "zarr_floor_cpu": round(ours / medians["zarr_floor"]["cpu"], 3),
+        **{
+            f"{name}_cpu": round(medians[name]["cpu"] / ours, 3) if name in medians else None
+            for name in PEERS
+        },
+        "bytes_read": round(medians["neve"]["bytes_read"] / found["stored"], 5),
+        "integer_error": found["errors"]["neve"],
+        "memory_growth": round(large / small, 3),
+        "neve_cpu_s": ours,
     }
     print(json.dumps(summary))
 

@@ -130,6 +130,8 @@ def measure(clients: dict[str, httpx.Client], layout: Layout, args: argparse.Nam
             for round_ in range(args.rounds + 1):
                 for path in paths:
                     for name, client in clients.items():
+                        if any("error" in answer for answer in got[name]):
+                            continue  # what was refused goes on reading for a while
                         answer = ask(client, path)
                         if round_ or "error" in answer:
                             got[name].append(answer)

@@ -123,7 +123,7 @@ def deflate(root: str, count: int, grid: Grid) -> object:
     at = lattice(grid, bench_scenes.CRS)
     for scene in bench_scenes.scenes(root, count):
         for asset in scene.assets.values():
-            image = Cog(asset.href, Reads())
+            image = Cog(asset.href, Reads(hosts=asset.hosts))
             level = image.levels[0]
             row, col, height, width = footprint(
                 at.into(level.transform), 0, (level.height, level.width)
@@ -142,18 +142,18 @@ def fetch(root: str, count: int, grid: Grid) -> object:
     from neve.reading import ranges
 
     with ThreadPoolExecutor(ranges.Reads().concurrency) as pool:
-        list(pool.map(lambda job: ranges.fetch(*job, False, ranges.Reads()), _recorded))
+        list(pool.map(lambda job: ranges.fetch(*job[:2], False, job[2]), _recorded))
     return None
 
 
-_recorded: list[tuple[str, list[tuple[int, int]]]] = []
+_recorded: list[tuple] = []
 
 
 def _record(root: str, count: int, grid: Grid) -> None:
     from neve.reading import cog, ranges
 
     def logged(href: str, spans: list, fresh: bool, reads: ranges.Reads) -> object:
-        _recorded.append((href, list(spans)))
+        _recorded.append((href, list(spans), reads))
         return ranges.fetch(href, spans, fresh, reads)
 
     cog.fetch = logged

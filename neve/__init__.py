@@ -6,7 +6,7 @@
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from neve.cube.reader import open_tree as open
+    from neve.opened import open
 
 __version__ = "0.1.0"
 __all__ = ["open"]
@@ -16,6 +16,6 @@ def __getattr__(name: str) -> Any:
     """``neve.open``, imported when it is first asked for: importing neve alone stays light."""
     if name != "open":
         raise AttributeError(f"module 'neve' has no attribute {name!r}")
-    from neve.cube.reader import open_tree
+    from neve.opened import open
 
-    return open_tree
+    return open

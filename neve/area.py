@@ -13,9 +13,10 @@ from pydantic import BaseModel, ConfigDict, model_validator
 from shapely.affinity import translate
 from shapely.geometry.base import BaseGeometry
 
+from neve.documents import read_json
 from neve.errors import RegionInvalid
 
-MAX_FILE_BYTES = 10_000_000
+_UNUSABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
 class Part(BaseModel):
@@ -53,12 +54,10 @@ class Area(Part):
 
 def _read_geojson(path: Path) -> BaseGeometry:
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise ValueError(f"larger than {MAX_FILE_BYTES} bytes")
-        data = json.loads(path.read_text("utf-8"))
+        data = read_json(path)
         parts = data["features"] if data.get("type") == "FeatureCollection" else [data]
         shapes = [shapely.from_geojson(json.dumps(p.get("geometry", p))) for p in parts]
-    except (OSError, ValueError, KeyError, AttributeError, shapely.errors.GEOSException) as error:
+    except (*_UNUSABLE, shapely.errors.GEOSException) as error:
         raise RegionInvalid(f"area.geometry {path}: not usable as GeoJSON: {error}") from error
     shape = _joined_at_180(shapely.union_all(shapes))
     if shape.is_empty or shape.area == 0:

@@ -1,4 +1,4 @@
-"""Land: where there is any, and the blocks of a region that touch it.
+"""Land: where there is any, the blocks of a region that touch it, and where a country lies.
 
 Belongs here: getting Natural Earth's 10m land, and testing many lon/lat boxes against it at
 once. Does not belong here: what a region asks for (``region``), and whether a pixel is land
@@ -10,6 +10,7 @@ import struct
 import warnings
 from contextlib import closing
 from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import partial
 from http.client import HTTPException
 from math import ceil
@@ -23,19 +24,16 @@ import shapefile
 import shapely
 from cartopy.io import Downloader, DownloadWarning, shapereader
 from numpy.typing import NDArray
-from pyproj import Transformer
 from shapely.geometry.base import BaseGeometry
 
+from neve.boxes import Floats, lonlat_boxes, turns
 from neve.errors import AskPerson
 from neve.grid import Block, Grid
 
 Geometries = NDArray[np.object_]
-Floats = NDArray[np.float64]
 
 # Degrees: over five steps of the fallback's coordinates (0.0036° × 0.0017°).
 LAND_BUFFER = 0.02
-# Segments of a block's edge: at least 3, so that a step round the whole Earth stays under 180°.
-EDGE_STEPS = 4
 
 
 @dataclass(frozen=True, eq=False)
@@ -112,34 +110,58 @@ def _read_world_atlas(folder: Path) -> Land:
     three points (13 of 4061). Rings may jump between −180 and 180 even where they touch the
     antimeridian only, so they are made continuous first; what then still crosses is cut.
     """
+    members = _world_atlas(folder, "land-10m.json", "land")
+    version = json.loads((folder / "package.json").read_text())["version"]
+    polygons = np.array([polygon for _, parts in members for polygon in parts])
+    return Land(_clean(polygons), f"world-atlas {version} land-10m")
+
+
+def _world_atlas(folder: Path, file: str, layer: str) -> list[tuple[str, list[BaseGeometry]]]:
+    """(name, polygons) of each member of a layer."""
     try:
-        topology = json.loads((folder / "land-10m.json").read_text())
-        version = json.loads((folder / "package.json").read_text())["version"]
+        topology = json.loads((folder / file).read_text("utf-8"))
         scale, shift = topology["transform"]["scale"], topology["transform"]["translate"]
         arcs = [np.cumsum(arc, axis=0) * scale + shift for arc in topology["arcs"]]
-        members = topology["objects"]["land"]["geometries"]
-        faces = [[_ring(arcs, ids) for ids in face] for part in members for face in part["arcs"]]
-        polygons = [_face(rings) for rings in faces]
+        found = []
+        for member in topology["objects"][layer]["geometries"]:
+            faces = member["arcs"] if member["type"] == "MultiPolygon" else [member["arcs"]]
+            polygons = [_face([_ring(arcs, ids) for ids in face]) for face in faces]
+            found.append((member.get("properties", {}).get("name", ""), polygons))
     except (OSError, ValueError, KeyError, TypeError, IndexError) as error:
         raise AskPerson(
-            f"{folder}: is not the npm package world-atlas with land-10m.json ({error!r}); "
+            f"{folder}: is not the npm package world-atlas with {file} ({error!r}); "
             "run `npm ci` again"
         ) from error
-    return Land(_clean(np.array(polygons)), f"world-atlas {version} land-10m")
+    return found
+
+
+def country_box(folder: Path, name: str) -> tuple[float, float, float, float]:
+    """West, south, east, north of all parts of a country; east < west where it crosses 180°.
+
+    ``folder``: the npm package world-atlas; ``name`` as Natural Earth writes it, in any case.
+    Raises AskPerson for another name.
+    """
+    members = dict(_world_atlas(folder, "countries-50m.json", "countries"))
+    names = {known.casefold(): known for known in members}
+    if name.casefold() not in names:
+        alike = get_close_matches(name.casefold(), names, 5, 0.5)
+        hint = f"is it {' or '.join(names[n] for n in alike)}?" if alike else "give a box instead"
+        raise AskPerson(f"no country {name!r} in Natural Earth; {hint}")
+    parts = [part for whole in members[names[name.casefold()]] for part in _polygons(whole)]
+    west, south, east, north = antimeridian.bbox(shapely.MultiPolygon(parts))
+    return west, south, east, north
+
+
+def _polygons(geometry: BaseGeometry) -> list[shapely.Polygon]:
+    return [part for part in shapely.get_parts(geometry) if part.geom_type == "Polygon"]
 
 
 def _ring(arcs: list[Floats], ids: list[int]) -> Floats:
     """(n, 2) ring of arcs; ~i is arc i backwards, and each arc starts where the last ended."""
     parts = [arcs[i] if i >= 0 else arcs[~i][::-1] for i in ids]
     ring = np.concatenate([parts[0][:1], *(part[1:] for part in parts)])
-    ring[:, 0] += _turns(ring[:, 0])
+    ring[:, 0] += turns(ring[:, 0])
     return ring[::-1]  # the package winds clockwise, antimeridian wants the outside left
-
-
-def _turns(lons: Floats) -> Floats:
-    """Multiples of 360° that make ``lons`` continuous along the last axis."""
-    jumps = np.round(np.diff(lons, axis=-1, prepend=lons[..., :1]) / 360)
-    return -360 * np.cumsum(jumps, axis=-1)
 
 
 def _face(rings: list[Floats]) -> BaseGeometry:
@@ -200,7 +222,7 @@ def enumerate_blocks(
     rows, cols = ceil(grid.height / size), ceil(grid.width / size)
     wanted = np.ones(rows * cols, dtype=bool)
     if land is not None or area is not None:
-        boxes = _lonlat_boxes(grid, size)
+        boxes = lonlat_boxes(grid, size)
         if land is not None:
             wanted &= touching(land, boxes)
         if area is not None:
@@ -210,44 +232,3 @@ def enumerate_blocks(
     kept = (divmod(int(n), cols) for n in np.flatnonzero(wanted))
     first, left = grid.row // size, grid.col // size
     return [replace(grid.block(i, j, size), i=first + i, j=left + j) for i, j in kept]
-
-
-def _lonlat_boxes(grid: Grid, size: int) -> Floats:
-    """(blocks, 4) lon/lat boxes (east may pass 180) that hold the blocks, row by row."""
-    edges = _lonlat_edges(grid, size)
-    outside = ~np.isfinite(edges).all(axis=(1, 2, 3))
-    edges[outside] = 0
-    # A step over 180° looks like a jump of a turn. A ring that ends a turn off goes round a pole.
-    turns = _turns(np.append(edges[..., 0].reshape(len(edges), -1), edges[:, 0, :1, 0], axis=1))
-    edges[..., 0] += turns[:, :-1].reshape(edges.shape[:-1])
-    # Between two points an edge bows out by an eighth of its second difference, by a half
-    # where it runs into a pole.
-    bow = np.abs(np.diff(edges, n=2, axis=2)).max(axis=(1, 2)) / 2
-    low, high = edges.min(axis=(1, 2)) - bow, edges.max(axis=(1, 2)) + bow
-    polar, north = turns[:, -1] != 0, edges[..., 1].mean(axis=(1, 2)) > 0
-    low[polar | outside, 0], high[polar | outside, 0] = -180, 180
-    low[polar & ~north | outside, 1], high[polar & north | outside, 1] = -90, 90
-    return np.concatenate([low, high], axis=1)
-
-
-def _lonlat_edges(grid: Grid, size: int) -> Floats:
-    """(blocks, 4 edges, EDGE_STEPS + 1, lon/lat) clockwise; inf outside the CRS's domain.
-
-    Neighbours share an edge, so every line of the lattice is projected once.
-    """
-    left, bottom, right, top = grid.bounds
-    step = size * grid.resolution
-    xs = np.minimum(left + np.arange(ceil(grid.width / size) + 1) * step, right)
-    ys = np.maximum(top - np.arange(ceil(grid.height / size) + 1) * step, bottom)
-    share = np.linspace(0, 1, EDGE_STEPS + 1)
-    along_x = xs[:-1, None] + np.diff(xs)[:, None] * share
-    along_y = ys[:-1, None] + np.diff(ys)[:, None] * share
-    level = np.broadcast_arrays(along_x[None], ys[:, None, None])
-    plumb = np.broadcast_arrays(xs[None, :, None], along_y[:, None])
-    x, y = (np.concatenate([a.ravel(), b.ravel()]) for a, b in zip(level, plumb, strict=True))
-    to_lonlat = Transformer.from_crs(grid.crs, "EPSG:4326", always_xy=True)
-    points = np.stack(to_lonlat.transform(x, y), axis=-1)
-    across = points[: level[0].size].reshape(*level[0].shape, 2)
-    down = points[level[0].size :].reshape(*plumb[0].shape, 2)
-    edges = [across[:-1], down[:, 1:], across[1:, :, ::-1], down[:, :-1, ::-1]]
-    return np.stack(edges, axis=2).reshape(-1, 4, EDGE_STEPS + 1, 2)

@@ -4,13 +4,33 @@ Belongs here: their checks and the values that follow from them alone. Does not 
 area (``area``), the keys that take one value (``region``).
 """
 
+import difflib
+import ipaddress
+import re
 from collections.abc import Mapping, Sequence
-from typing import Literal, Self
+from typing import Annotated, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, field_validator, model_validator
 
 from neve.area import Part
 from neve.grid import Grid, zone_grid
+from neve.reading.ranges import Reads
+
+
+def _host(name: str) -> str:
+    bare = not re.search(r"[/\s]", name)
+    if bare and ":" in name:  # an IPv6 address, or a port
+        try:
+            ipaddress.IPv6Address(name.removeprefix("[").removesuffix("]").split("%")[0])
+        except ValueError:
+            bare = False
+    if not bare or not name:
+        raise ValueError("give a host or bucket without scheme, path and port")
+    return name
+
+
+# Whom items may name and servers redirect to: a name, ``*.name``, an address, a bucket.
+Host = Annotated[str, AfterValidator(_host)]
 
 
 class Mask(Part):
@@ -26,6 +46,18 @@ class Mask(Part):
         if wrong := [c for c in drop if not 0 <= c <= 11]:
             raise ValueError(f"SCL has classes 0–11, not {wrong}")
         return drop
+
+
+class Reading(Part):
+    """How patiently scenes are read; what each key means says ``Reads``."""
+
+    attempts: int = Field(Reads.attempts, ge=1)
+    timeout: float = Field(Reads.timeout, gt=0, allow_inf_nan=False)
+    concurrency: int = Field(Reads.concurrency, ge=1)
+
+    def reads(self) -> Reads:
+        """The same for readers."""
+        return Reads(**self.model_dump())
 
 
 class Dtypes(Part):
@@ -80,3 +112,22 @@ def check_methods(methods: Mapping[str, str], bands: Sequence[str], indices: Seq
             )
         if name in bands and method == "sum":
             raise ValueError(f"overview_methods: a sum of {name} is no reflectance")
+
+
+def check_previews(visual: Visual | None, pca: Sequence[str], stored: Sequence[str]) -> None:
+    """ValueError for a picture of variables that are not stored, or of too few."""
+    if pca and (len(pca) < 3 or len(set(pca)) < len(pca)):
+        raise ValueError("pca takes three or more variables, each once")
+    for key, names in (("visual", visual.bands if visual else ()), ("pca", pca)):
+        for name in names:
+            if name not in stored:
+                raise ValueError(
+                    f"{key} needs {name!r}{did_you_mean(name, stored)}, which is not stored; "
+                    f"stored are {', '.join(stored)}"
+                )
+
+
+def did_you_mean(word: str, known: Sequence[str]) -> str:
+    """A hint at the known word that is nearest, or nothing."""
+    close = difflib.get_close_matches(word, known, 1)
+    return f" (did you mean {close[0]!r}?)" if close else ""

@@ -4,29 +4,32 @@ Belongs here: the keys of a region file, their checks, and the values that follo
 alone (grid, area). Does not belong here: anything that needs a catalogue, land or a store.
 """
 
-import difflib
 import re
 from pathlib import Path
 from typing import Any, Literal, Self
 
-import yaml
-from pydantic import (
-    Field,
-    ValidationError,
-    ValidationInfo,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
 from pyproj import CRS
 from pyproj.exceptions import CRSError
 
-from neve.area import MAX_FILE_BYTES, Area, Part
+from neve.area import Area, Part
 from neve.compositing.composite import Recipe
+from neve.documents import read_yaml
 from neve.errors import RegionInvalid
 from neve.grid import Grid, project_bounds, snap, utm_of
 from neve.indices import Index, select
 from neve.overviews.pooling import Method
-from neve.parts import Dtypes, Mask, Visual, Zone, check_methods
+from neve.parts import (
+    Dtypes,
+    Host,
+    Mask,
+    Reading,
+    Visual,
+    Zone,
+    check_methods,
+    check_previews,
+    did_you_mean,
+)
 
 BANDS = (
     "coastal", "blue", "green", "red", "rededge1", "rededge2", "rededge3",
@@ -36,6 +39,7 @@ BANDS = (
 MOST_PIXELS = 4_100_000
 PARTS: dict[str, type[Part]] = {
     "area": Area, "mask": Mask, "dtypes": Dtypes, "grid": Zone, "visual": Visual,
+    "reading": Reading,
 }  # fmt: skip
 MONTH = re.compile(r"\d{4}-(0[1-9]|1[0-2])")
 EARTH_SEARCH = "https://earth-search.aws.element84.com/v1"
@@ -61,8 +65,10 @@ class Region(Part):
     overviews: tuple[int, ...] = (4, 16, 64)
     overview_methods: dict[str, Method] = Field(default_factory=dict)
     mask: Mask = Mask()
+    reading: Reading = Reading()
     collection: str = "sentinel-2-l2a"
     catalog: str = EARTH_SEARCH
+    hosts: tuple[Host, ...] = ()
     store: str | None = None
     dtypes: Dtypes = Dtypes()
     method: Literal["median", "geomedian", "medoid"] = "median"
@@ -90,7 +96,7 @@ class Region(Part):
     def _known_bands(cls, bands: tuple[str, ...]) -> tuple[str, ...]:
         for band in bands:
             if band not in BANDS:
-                raise ValueError(f"no band {band!r}{_did_you_mean(band, BANDS)}; known: {BANDS}")
+                raise ValueError(f"no band {band!r}{did_you_mean(band, BANDS)}; known: {BANDS}")
         if len(set(bands)) != len(bands):
             raise ValueError("a band is named twice")
         return bands
@@ -137,20 +143,8 @@ class Region(Part):
             )
         stored = [index.name for index in self.index_values()]  # raises where a band is missing
         check_methods(self.overview_methods, self.bands, stored)
-        self._check_previews((*self.bands, *stored))
+        check_previews(self.picture, self.pca, (*self.bands, *stored))
         return self
-
-    def _check_previews(self, stored: tuple[str, ...]) -> None:
-        if self.pca and (len(self.pca) < 3 or len(set(self.pca)) < len(self.pca)):
-            raise ValueError("pca takes three or more variables, each once")
-        visual = self.picture
-        for key, names in (("visual", visual.bands if visual else ()), ("pca", self.pca)):
-            for name in names:
-                if name not in stored:
-                    raise ValueError(
-                        f"{key} needs {name!r}{_did_you_mean(name, stored)}, which is not stored; "
-                        f"stored are {', '.join(stored)}"
-                    )
 
     @property
     def picture(self) -> Visual | None:
@@ -203,11 +197,9 @@ def load(path: Path) -> Region:
     file, the key and the fix for anything that is wrong with it.
     """
     try:
-        if path.stat().st_size > MAX_FILE_BYTES:
-            raise RegionInvalid(f"{path}: larger than {MAX_FILE_BYTES} bytes; is it a region file?")
-        data = yaml.safe_load(path.read_text("utf-8"))
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
-        raise RegionInvalid(f"{path}: cannot be read as YAML: {error}") from error
+        data = read_yaml(path)
+    except (OSError, ValueError) as error:
+        raise RegionInvalid(f"{path}: {error}") from error
     if not isinstance(data, dict):
         raise RegionInvalid(f"{path}: a region file is a mapping of keys, e.g. name: vienna")
     area = data.get("area")
@@ -247,14 +239,9 @@ def _sentence(path: Path, error: Any) -> str:
         *parents, last = error["loc"]
         known = PARTS.get(str(parents[0]) if parents else "", Region)
         fields = tuple(field.alias or name for name, field in known.model_fields.items())
-        hint = _did_you_mean(str(last), fields)
+        hint = did_you_mean(str(last), fields)
         return f"{path}: unknown key {key!r}{hint}; known keys: {', '.join(fields)}"
     if error["type"] == "missing":
         return f"{path}: key {key!r} is missing; add it"
     message = error["msg"].removeprefix("Value error, ")
     return f"{path}: key {key!r}: {message} (found {error['input']!r:.80})"
-
-
-def _did_you_mean(word: str, known: tuple[str, ...]) -> str:
-    close = difflib.get_close_matches(word, known, 1)
-    return f" (did you mean {close[0]!r}?)" if close else ""

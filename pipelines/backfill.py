@@ -1,53 +1,105 @@
-"""The program behind ``neve backfill``: many months of regions, one run each, in this process.
+"""The program behind ``neve backfill``: many months of regions, one run each, without a daemon.
 
 The runs are those of the job ``month`` in the UI: same partitions, same assets, same instance.
+They run in this process, or several at a time in processes of their own.
 """
 
 import argparse
+import json
 import os
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from datetime import UTC, datetime
+from functools import cache, partial
+from multiprocessing import get_context
+from typing import Any
 
 import dagster as dg
 
 from assets.cube import wishes_config
+from neve.build.engine import end_with_parent
 from neve.build.watching import months_between
-from neve.errors import AskPerson, NeveError
+from neve.errors import AskPerson, NeveError, Stop
 from neve.region import Region
 from pipelines.definitions import definitions
 from pipelines.partitions import partition_key
 from pipelines.settings import resources
 
+# A partition, its run's id, and whether it was published.
+Done = tuple[dg.MultiPartitionKey, str, bool]
+Run = Callable[[dg.MultiPartitionKey], Done]
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse, run the partitions one by one, report each; 1 where any failed."""
+    """Parse, run the partitions, report each; 1 where any failed."""
     parser = argparse.ArgumentParser(prog="pipelines.backfill", description=__doc__)
     parser.add_argument("regions", nargs="+", metavar="region")
     parser.add_argument("--from", dest="first", required=True)
     parser.add_argument("--to", dest="last", required=True)
+    parser.add_argument("--jobs", type=int, default=1)
     parser.add_argument("--rebuild", action="store_true")
     parser.add_argument("--allow-shrink", action="store_true")
+    parser.add_argument("--dry-run", action="store_true")
+    parser.add_argument("--json", action="store_true")
     options = parser.parse_args(arguments)
     failed = 0
     try:
-        job = definitions().resolve_job_def("month")
         keys = list(_keys(options))
-        with dg.DagsterInstance.get() as instance:
+        if options.dry_run:
             for key in keys:
-                result = job.execute_in_process(
-                    partition_key=key,
-                    instance=instance,
-                    run_config=wishes_config(options.rebuild, options.allow_shrink),
-                    raise_on_error=False,
-                    tags={"neve/backfill": str(os.getpid())},
-                )
-                failed += not result.success
-                print(f"{key} {'done' if result.success else 'FAILED'} run {result.run_id}")
+                _tell(options.json, {"partition": str(key)})
+            return 0
+        run = partial(_run, wishes_config(options.rebuild, options.allow_shrink), os.getpid())
+        for key, run_id, success in _done(run, keys, options.jobs):
+            failed += not success
+            status = "done" if success else "FAILED"
+            _tell(options.json, {"partition": str(key), "status": status, "run_id": run_id})
     except NeveError as error:
         print(f"neve: {error}", file=sys.stderr)
         return 3
     return 1 if failed else 0
+
+
+def _done(run: Run, keys: Sequence[dg.MultiPartitionKey], jobs: int) -> Iterator[Done]:
+    """All runs as they end, ``jobs`` at a time; raises ``Stop`` where one's process dies."""
+    if jobs == 1:
+        yield from map(run, keys)
+        return
+    pool = ProcessPoolExecutor(jobs, get_context("spawn"), end_with_parent)
+    try:
+        for future in as_completed([pool.submit(run, key) for key in keys]):
+            yield future.result()
+    except BrokenProcessPool as error:
+        raise Stop(
+            f"a process of the backfill died ({error}); is there enough memory for {jobs} months "
+            "at a time? lower --jobs and run again: what is published is passed over"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+def _run(config: dict[str, Any], backfill: int, key: dg.MultiPartitionKey) -> Done:
+    with dg.DagsterInstance.get() as instance:
+        result = _job().execute_in_process(
+            partition_key=key,
+            instance=instance,
+            run_config=config,
+            raise_on_error=False,
+            tags={"neve/backfill": str(backfill)},
+        )
+    return key, result.run_id, result.success
+
+
+@cache
+def _job() -> dg.JobDefinition:
+    """Loaded once in a process."""
+    return definitions().resolve_job_def("month")
+
+
+def _tell(as_json: bool, told: dict[str, str]) -> None:
+    print(json.dumps(told) if as_json else "\t".join(map(str, told.values())), flush=True)
 
 
 def _keys(options: argparse.Namespace) -> Iterator[dg.MultiPartitionKey]:

@@ -1,10 +1,11 @@
-"""What Dagster loads: the assets, the job ``month``, what starts it, and the resources."""
+"""What Dagster loads: assets, the jobs ``month`` and ``tidy``, what starts them, resources."""
 
 import dagster as dg
 
 from assets import month_assets
+from assets.tidying import tidy as tidy_op
 from pipelines.partitions import month_partitions
-from pipelines.schedules import catalogue_watch, daily_update
+from pipelines.schedules import catalogue_watch, daily_update, weekly_tidy
 from pipelines.settings import resources
 
 
@@ -19,10 +20,19 @@ def definitions() -> dg.Definitions:
         description="Scenes, blocks and the published cube of one region × month.",
         executor_def=dg.in_process_executor,
     )
+
+    @dg.job(
+        partitions_def=dg.StaticPartitionsDefinition(sorted(regions)),
+        executor_def=dg.in_process_executor,
+        description="Old states of a region's cube are forgotten; refused while a run writes.",
+    )
+    def tidy() -> None:
+        tidy_op()
+
     return dg.Definitions(
         assets=month_assets(partitions),
-        jobs=[month],
-        schedules=[daily_update(month.name, partitions)],
+        jobs=[month, tidy],
+        schedules=[daily_update(month.name, partitions), weekly_tidy(tidy.name, regions)],
         sensors=[catalogue_watch(month.name, partitions)],
         resources=wired,
         executor=dg.in_process_executor,

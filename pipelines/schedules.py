@@ -1,9 +1,9 @@
-"""The daily schedule and the sensor that start runs for months whose scenes changed.
+"""The daily schedule and the sensor that start runs for months whose scenes changed; tidying.
 
-Both are off until someone turns them on in the UI. They read catalogues and commits, no pixel.
+All are off until someone turns them on in the UI. They read catalogues and commits, no pixel.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
@@ -128,3 +128,33 @@ def catalogue_watch(job_name: str, partitions: dg.MultiPartitionsDefinition) -> 
         yield from watch.requests(context.log.warning)
 
     return sensor
+
+
+def weekly_tidy(job_name: str, partitions: Collection[str]) -> dg.ScheduleDefinition:
+    """Every Sunday (UTC) each cube once, in the name of the first region that is in it.
+
+    ``partitions``: the job's regions; others came after the code server and are passed over.
+    """
+
+    @dg.schedule(job_name=job_name, cron_schedule="0 3 * * 0", name="weekly_tidy")
+    def schedule(
+        context: dg.ScheduleEvaluationContext, regions: RegionFolder, cubes: Cubes
+    ) -> Iterator[dg.RunRequest]:
+        stores: set[str] = set()
+        for region in regions.each():
+            if isinstance(region, RegionInvalid) or cubes.location(region) in stores:
+                continue
+            if region.name not in partitions:
+                context.log.warning(f"{region.name}: not tidied: {UNKNOWN}")
+                continue
+            try:
+                published = cubes.published(region)
+            except NeveError as error:
+                context.log.warning(f"{region.name}: not tidied: {error}")
+                continue
+            if published:
+                stores.add(cubes.location(region))
+                key = f"{region.name} {context.scheduled_execution_time.date()}"
+                yield dg.RunRequest(run_key=key, partition_key=region.name)
+
+    return schedule

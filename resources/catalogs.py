@@ -13,4 +13,4 @@ class Catalogs(dg.ConfigurableResource[None]):
 
     def catalog(self, region: Region) -> Catalog:
         """The region's catalogue, opened."""
-        return open_catalog(self.override or region.catalog)
+        return open_catalog(self.override or region.catalog, region.hosts)

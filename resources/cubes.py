@@ -1,14 +1,19 @@
 """The transactional store of a region."""
 
+from datetime import UTC, datetime, timedelta
+
 import dagster as dg
 import xarray as xr
 
 from neve.cube.history import Commit, last_changes
 from neve.cube.layout import layout_of
+from neve.cube.locking import lock_of
 from neve.cube.places import explained, open_repository, s3_options
-from neve.cube.reader import open_tree
 from neve.cube.store import Cube, open_cube
+from neve.cube.tidying import Tidied, tidy
+from neve.cube.weighing import Weight, weights
 from neve.errors import CubeMismatch
+from neve.opened import open as open_tree
 from neve.region import Region
 
 
@@ -37,6 +42,12 @@ class Cubes(dg.ConfigurableResource[None]):
         place, options = self.location(region), s3_options(self.s3_endpoint)
         return open_tree(place, snapshot, options, derived=False)
 
+    def weights(self, region: Region, snapshot: str) -> dict[str, Weight]:
+        """What a snapshot of the region's cube wrote, by level."""
+        return weights(
+            open_repository(self.location(region), s3_options(self.s3_endpoint)), snapshot
+        )
+
     def published(self, region: Region) -> dict[str, Commit]:
         """The commit that each of the region's months is from; nothing where there is no cube."""
         try:
@@ -46,3 +57,10 @@ class Cubes(dg.ConfigurableResource[None]):
         with explained(self.location(region)):
             found = last_changes(repository)
         return {c.month: c for c in found if c.month and c.region == region.name}
+
+    def tidy(self, region: Region, keep: timedelta) -> Tidied:
+        """Forget the states of the region's cube that are older than ``keep``."""
+        place = self.location(region)
+        repository = open_repository(place, s3_options(self.s3_endpoint))
+        with explained(place):
+            return tidy(repository, keep, datetime.now(UTC), lock_of(place))

@@ -81,7 +81,7 @@ class Tiny:
         region = self.region
         catalog = open_catalog(region.catalog)
         items = catalog.search(region.collection, region.window().lonlat_bounds(), month)
-        scenes = choose(items, region.bands, month, catalog.base)
+        scenes = choose(items, region.bands, month, catalog.reach)
         layout = layout_of(region)
         blocks = enumerate_blocks(layout.window, layout.block, None, region.area.shape())
         return plan_month(region, month, scenes, blocks)
@@ -111,9 +111,13 @@ def scenes(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def tiny(tmp_path: Path, scenes: Path) -> Tiny:
-    shutil.copytree(scenes, tmp_path / "scenes")
-    (tmp_path / "tiny.yaml").write_text(REGION, "utf-8")
-    return Tiny(tmp_path)
+    return tiny_in(tmp_path, scenes)
+
+
+def tiny_in(folder: Path, scenes: Path) -> Tiny:
+    shutil.copytree(scenes, folder / "scenes")
+    (folder / "tiny.yaml").write_text(REGION, "utf-8")
+    return Tiny(folder)
 
 
 def free_port() -> int:

@@ -14,8 +14,9 @@ class Flaky(ThreadingHTTPServer):
 
     Modes: "500", "reset" (the connection closes unanswered), "html" (200 and a page), "short"
     (half of the body), "garbled" (right length, zeros), "elsewhere" (another range, said so),
-    "stall" (no answer for a second), "404". ``only``: paths that fail. ``rate``: this share of
-    all requests fails too, by chance.
+    "stall" (no answer for a second and a half), "hang" (none until the client gives up;
+    ``hung``: after how many seconds it did), "404". ``only``: paths that fail. ``rate``: this
+    share of all requests fails too, by chance.
     """
 
     daemon_threads = True
@@ -25,6 +26,7 @@ class Flaky(ThreadingHTTPServer):
         self.folder, self.mode, self.failures, self.only = folder, mode, failures, only
         self.rate, self.chance = 0.0, random.Random()
         self.requests: dict[str, int] = {}
+        self.hung: list[float] = []
         self.lock = threading.Lock()
 
     @property
@@ -53,7 +55,12 @@ class _Handler(BaseHTTPRequestHandler):
         elif server.mode == "reset":
             self.close_connection = True
         elif server.mode == "stall":
-            time.sleep(1)
+            time.sleep(1.5)
+            self.close_connection = True
+        elif server.mode == "hang":
+            began = time.monotonic()
+            self.connection.recv(1)
+            server.hung.append(time.monotonic() - began)
             self.close_connection = True
         elif server.mode == "elsewhere":
             self._send(206, body, f"bytes {int(first) + 1}-{int(first) + len(body)}/{len(data)}")
@@ -89,10 +96,17 @@ def flaky(
 ) -> Iterator[Flaky]:
     server = Flaky(folder, mode, failures, only)
     server.rate, server.chance = rate, random.Random(seed)
+    with running(server):
+        yield server
+
+
+@contextmanager
+def running(server: ThreadingHTTPServer) -> Iterator[None]:
+    """Serve in a thread, and close the server at the end."""
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
     thread.start()
     try:
-        yield server
+        yield
     finally:
         server.shutdown()
         thread.join()

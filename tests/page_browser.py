@@ -13,12 +13,12 @@ import numpy as np
 from conftest import BY
 from PIL import Image
 
-from neve.build.engine import Inline
+from neve.build.engine import Engine, Inline
 from neve.build.month import build_month
 from neve.build.plan import plan_month
 from neve.catalog.opening import open_catalog
 from neve.cube.layout import layout_of
-from neve.cube.store import open_cube
+from neve.cube.store import Cube, open_cube
 from neve.demo.plan import DayPlan, ScenePlan, Swath, TilePlan
 from neve.demo.scenes import write_scenes
 from neve.region import load
@@ -32,9 +32,10 @@ FLAGS = [
     "--hide-scrollbars",
 ]  # fmt: skip
 MONTHS = ("2024-04", "2024-05", "2024-06", "2024-07")
+COMING = "2024-08"  # has scenes, and is not built
 DAYS = tuple(
     DayPlan(f"{month}-{day}", "sentinel-2b", clouds=clouds + more, swath=Swath(0, end))
-    for month, clouds in zip(MONTHS, (0.5, 0.4, 0.2, 0.1), strict=True)
+    for month, clouds in zip((*MONTHS, COMING), (0.5, 0.4, 0.2, 0.1, 0.2), strict=True)
     for day, more, end in (("03", 0.0, 1.0), ("13", 0.15, 0.7), ("23", 0.2, 0.7))
 )
 PLAN = ScenePlan(tiles=(TilePlan("33TTL", 268020, 5045400),), days=DAYS, size=192)
@@ -55,26 +56,28 @@ land: false
 """
 
 
+def build(folder: Path, month: str, first: int = 0, engine: Engine | None = None) -> Cube:
+    """Build a month of the region in a folder from its scenes, the ``first`` ones left out."""
+    region = load(folder / "lagoon.yaml")
+    layout = layout_of(region)
+    catalog = open_catalog(region.catalog)
+    cube = open_cube(str(folder / "cube"), layout)
+    items = catalog.search(region.collection, region.grid().lonlat_bounds(), month)
+    scenes = choose(items[first:], region.bands, month, catalog.reach)
+    plan = plan_month(region, month, scenes, list(layout.grid.blocks(layout.block)))
+    build_month(plan, cube, engine or Inline(), BY)
+    return cube
+
+
 def build_cube(folder: Path) -> str:
     """Four months; June was built again with a scene more; the tag ``july`` is before that."""
     write_scenes(folder / "scenes", PLAN)
     (folder / "lagoon.yaml").write_text(REGION, "utf-8")
-    region = load(folder / "lagoon.yaml")
-    layout, store = layout_of(region), str(folder / "cube")
-    catalog = open_catalog(region.catalog)
-
-    def build(month: str, first: int = 0) -> None:
-        items = catalog.search(region.collection, region.grid().lonlat_bounds(), month)
-        scenes = choose(items[first:], region.bands, month, catalog.base)
-        plan = plan_month(region, month, scenes, list(layout.grid.blocks(layout.block)))
-        build_month(plan, open_cube(store, layout), Inline(), BY)
-
     for month in MONTHS:
-        build(month, first=1 if month == "2024-06" else 0)
-    cube = open_cube(store, layout)
+        cube = build(folder, month, first=1 if month == "2024-06" else 0)
     cube.repository.create_tag("july", snapshot_id=cube.tip())
-    build("2024-06")
-    return store
+    build(folder, "2024-06")
+    return str(folder / "cube")
 
 
 @contextmanager

@@ -11,8 +11,8 @@ from neve.build.month import Wishes, build_month
 from neve.build.plan import plan_month
 from neve.compositing.composite import compose
 from neve.cube.layout import CLEAR, CLOUDY, LAND_FILTERED, NO_SCENES
-from neve.cube.reader import open_tree
 from neve.errors import BlockFailed
+from neve.opened import open as open_tree
 from neve.overviews import pooling as overviews
 from neve.scenes.values import FILL, SceneList
 

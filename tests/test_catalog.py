@@ -241,7 +241,7 @@ def test_an_api_may_not_hand_out_local_files(tmp_path):
     with serve(items) as url:
         catalog = open_catalog(url)
         found = choose(
-            catalog.search(COLLECTION, AREA, "2022-03"), ["red"], "2022-03", catalog.base
+            catalog.search(COLLECTION, AREA, "2022-03"), ["red"], "2022-03", catalog.reach
         )
     assert [name for name, _ in found.rejected] == ["absolute", "file", "virtual"]
     assert all("may not name local files" in reason for _, reason in found.rejected)
@@ -259,7 +259,7 @@ def test_relative_hrefs_of_an_api_are_resolved_against_the_item():
 
     with _faulty(items, answer) as (catalog, _):
         found = choose(
-            catalog.search(COLLECTION, AREA, "2022-03"), ["red"], "2022-03", catalog.base
+            catalog.search(COLLECTION, AREA, "2022-03"), ["red"], "2022-03", catalog.reach
         )
     assert found.scenes[0].assets["red"].href == "https://api.example.com/items/B04.tif"
 
@@ -286,7 +286,7 @@ def test_a_folder_gives_collection_place_and_month_asked_for(tmp_path):
     catalog = _folder(tmp_path, items)
     found = catalog.search(COLLECTION, AREA, "2022-03")
     assert _ids(found) == ["first", "in", "last"]
-    chosen = choose(found, ["red"], "2022-03", catalog.base)
+    chosen = choose(found, ["red"], "2022-03", catalog.reach)
     assert len(chosen.scenes) + len(chosen.rejected) == 3
     assert chosen.scenes[0].assets["red"].href == str(tmp_path / chosen.scenes[0].id / "B04.tif")
 
@@ -302,7 +302,7 @@ def test_items_of_a_folder_cannot_leave_it(tmp_path):
         item["assets"]["red"]["href"] = href
         (inside / item["id"] / "item.json").write_text(json.dumps(item))
     catalog = open_catalog(str(inside))
-    found = choose(catalog.search(COLLECTION, AREA, "2022-03"), ["red"], "2022-03", catalog.base)
+    found = choose(catalog.search(COLLECTION, AREA, "2022-03"), ["red"], "2022-03", catalog.reach)
     assert [name for name, _ in found.rejected] == ["absolute", "link", "up"]
     assert all("lies outside" in reason for _, reason in found.rejected)
 
@@ -318,7 +318,7 @@ def test_unreadable_files_are_recorded_not_missed(tmp_path):
     (tmp_path / "dead.json").symlink_to(tmp_path / "nowhere")
     broken = _item("null-time", None)
     (tmp_path / "null.json").write_text(json.dumps(broken))
-    found = choose(catalog.search(COLLECTION, AREA, "2022-03"), ["red"], "2022-03", catalog.base)
+    found = choose(catalog.search(COLLECTION, AREA, "2022-03"), ["red"], "2022-03", catalog.reach)
     assert [scene.id for scene in found.scenes] == ["good"]
     assert {name for name, _ in found.rejected} == {
         "half.json", "latin.json", "deep.json", "note.json", "dead.json", "null-time",
@@ -331,9 +331,9 @@ def test_an_item_collection_file_is_a_catalogue_too(tmp_path):
     path = tmp_path / "items.json"
     path.write_text(json.dumps({"type": "FeatureCollection", "features": [*items, 5]}))
     catalog = open_catalog(str(path))
-    found = choose(catalog.search(COLLECTION, AREA, "2022-03"), ["red"], "2022-03", catalog.base)
+    found = choose(catalog.search(COLLECTION, AREA, "2022-03"), ["red"], "2022-03", catalog.reach)
     assert [name for name, _ in found.rejected] == ["a", "items.json"]  # b: the same granule
-    assert catalog.base == str(tmp_path)
+    assert catalog.reach.base == str(tmp_path)
 
 
 @pytest.mark.parametrize("location", ["nowhere", "s3://bucket/items", "ftp://host/x"])
@@ -357,7 +357,7 @@ def test_the_real_scenes_of_a_month():
     south = catalog.search(COLLECTION, (15.2, 45.3, 16.2, 45.9), "2023-08")
     assert {item["id"][4:9] for item in south} == {"33TWL"}
     items = catalog.search(COLLECTION, (15.2, 45.3, 16.2, 46.2), "2023-08")
-    found = choose(items, ["blue", "green", "red", "nir"], "2023-08", catalog.base)
+    found = choose(items, ["blue", "green", "red", "nir"], "2023-08", catalog.reach)
     assert len(found.scenes) == 10 and found.rejected == ()
     assert sorted({scene.day[-2:] for scene in found.scenes}) == ["10", "13", "15", "18", "20"]
     for scene in found.scenes:

@@ -11,7 +11,9 @@ import pytest
 import xarray as xr
 from conftest import PROJECT
 
-from neve.cube.reader import open_tree
+from neve.cli.planning import Amounts, Prices, planned
+from neve.errors import AskPerson
+from neve.opened import open as open_tree
 
 
 def neve(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
@@ -31,9 +33,13 @@ def neve(*arguments: object, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 @pytest.mark.slow
 def test_build_publishes_a_month_and_info_tells_of_it(tiny, tmp_path):
-    built = neve("build", tiny.file, "--month", "2024-06", cwd=tmp_path)
+    asked = ("build", tiny.file, "--month", "2024-06")
+    dry = neve(*asked, "--dry-run", "--json", cwd=tmp_path)
+    assert json.loads(dry.stdout)["blocks"] == "9 of 9, 32 px", dry.stderr
+    assert not (tmp_path / "cube").exists()
+    built = neve(*asked, "--json", cwd=tmp_path)
     assert built.returncode == 0, built.stderr
-    published = json.loads(built.stdout.splitlines()[-1])
+    published = json.loads(built.stdout)
     assert Path(published["store"]) == tmp_path / "cube"
     history = tiny.cube().history()
     assert history[0].id == published["snapshot"]
@@ -81,6 +87,11 @@ def test_overviews_are_added_to_a_dataset_of_others_but_not_to_a_cube(tiny, tmp_
     other = xr.Dataset({"v": (("y", "x"), values)}, coords={"x": x, "y": y})
     other.to_zarr(tmp_path / "other", group="1x", zarr_format=3, consolidated=False)
     asked = ("overviews", tmp_path / "other", "--factors", "2,10", "--crs", "EPSG:32633")
+    dry = neve(*asked, "--dry-run", "--json", cwd=tmp_path)
+    assert [row["shape"] for row in json.loads(dry.stdout)["levels"]] == [[15, 25], [3, 5]]
+    assert not (tmp_path / "other" / "2x").exists()
+    wrong = neve(*asked, "--method", "v=best", cwd=tmp_path)
+    assert (wrong.returncode, "best" in wrong.stderr) == (3, True)
     added = neve(*asked, cwd=tmp_path)
     assert added.returncode == 0, added.stderr
     level = xr.open_zarr(tmp_path / "other", group="10x", consolidated=False)
@@ -91,19 +102,32 @@ def test_overviews_are_added_to_a_dataset_of_others_but_not_to_a_cube(tiny, tmp_
     assert "with its months" in refused.stderr
 
 
-def test_the_plan_tells_bytes_and_the_time_of_so_many_workers(tiny, capsys):
-    from neve.cli.planning import print_plan
-
-    print_plan(tiny.file, "2024-06", "", 1)
-    alone = " ".join(capsys.readouterr().out.split())
-    print_plan(tiny.file, "2024-06", "", 2)
-    assert "time on 2 workers" in capsys.readouterr().out
+def test_the_plan_tells_bytes_and_the_time_of_so_many_workers(tiny):
+    title, alone = planned(tiny.file, "2024-06")
+    assert title.startswith("tiny 2024-06, from ")
+    assert "time on 2 workers" in planned(tiny.file, "2024-06", workers=2)[1]
     variables = [np.dtype(v.dtype).itemsize for v in tiny.plan().layout.variables]
     window = tiny.plan().layout.window
     pixels = window.height * window.width * (1 + 1 / 2**2 + 1 / 4**2 + 1 / 16**2)
-    assert f"{pixels * sum(variables) / 2**20:.2f} MiB" in alone
+    written = f"{pixels * sum(variables) / 2**20:.2f} MiB"
+    assert alone["bytes out, uncompressed"] == written
+    works = tiny.plan().works
+    reads = 2 * 5 * sum(len(work.scenes) for work in works)
+    writes = (23 + 6 + 2 + 1) * len(variables)  # 5,658 pixels in chunks of 256
+    assert alone["requests"] == f"{reads} reads and {writes} writes, or more"
     scenes = sum(
         len(w.scenes) * w.block.grid.height * w.block.grid.width for w in tiny.plan().works
     )
     seconds = scenes * 6**2 * 5 * 15e-9  # 60 m of 10 m pixels, four bands and the mask
-    assert f"of {seconds:.2f} CPU s" in alone
+    assert f"of {seconds:.2f} CPU s" in str(alone["time on 1 workers"])
+
+
+def test_a_cost_is_what_is_used_times_its_price():
+    used = Amounts(seconds=7200, bytes=3e9, reads=4000, writes=5000)
+    assert used.cost(Prices(1, 0, 0, 0)) == (2, 0)
+    assert used.cost(Prices(0, 1, 0, 0)) == (0, 3)
+    assert used.cost(Prices(0, 0, 1, 0)) == (4, 0)
+    assert used.cost(Prices(0, 0, 0, 1)) == (5, 0)
+    for wrong in ("1,2,3", "a,b,c,d", ""):
+        with pytest.raises(AskPerson, match="four numbers"):
+            Prices.parse(wrong)

@@ -1,20 +1,23 @@
 """Engines of clusters, on real schedulers and workers: the month is the same as without."""
 
 import os
+import signal
 import sys
 from dataclasses import replace
+from pathlib import Path
 
 import dask
 import pytest
-from conftest import BY, PROJECT
+from conftest import BY, PROJECT, children
 from dask_cluster import dask_cluster
+from flaky_server import flaky
 from test_engine import die, fail, square
 
 from neve.build.clusters import Dask, Lithops
 from neve.build.engine import Inline, Processes
 from neve.build.month import build_month
-from neve.cube.reader import open_tree
 from neve.errors import AskPerson, Retry, Stop
+from neve.opened import open as open_tree
 from resources.engines import Engines
 
 
@@ -54,6 +57,57 @@ def test_a_worker_killed_in_the_middle_loses_nothing(cluster, tiny):
 
 
 @pytest.mark.slow
+def test_a_process_killed_in_the_middle_loses_nothing(tiny):
+    def kill_one(done, total):
+        if done == 2:
+            workers = [
+                pid
+                for pid in children(os.getpid())
+                if b"spawn_main" in Path(f"/proc/{pid}/cmdline").read_bytes()
+            ]
+            os.kill(workers[0], signal.SIGKILL)
+
+    killed = built(tiny, "killed", Processes(2), kill_one)
+    assert killed.identical(built(tiny, "calm", Inline()))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["processes", "dask", "lithops"])
+def test_a_hanging_read_ends_by_timeout_and_is_retried(name, request, tiny, monkeypatch):
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(PROJECT), str(PROJECT / "tests")]))
+    patient = tiny.file.read_text("utf-8")
+    calm = built(tiny, "calm", Inline())
+    tiny.file.write_text(patient + "reading: {timeout: 0.5, attempts: 7}\n", "utf-8")
+    plan = tiny.plan()
+    engines = {
+        "processes": lambda: Processes(2),
+        "dask": lambda: Dask(1, request.getfixturevalue("cluster")[0]),
+        "lithops": Lithops,
+    }
+    with flaky(tiny.folder / "scenes", "hang", failures=1, only="B04") as server:
+        works = [replace(w, scenes=served(w.scenes, tiny, server.url)) for w in plan.works]
+        build_month(replace(plan, works=tuple(works)), tiny.cube_at(name), engines[name](), BY)
+        hanging = [path for path in server.requests if "B04" in path]
+    assert len(server.hung) == len(hanging) > 0
+    assert max(server.hung) < 10, "the client did not give up by the region's timeout"
+    assert open_tree(str(tiny.folder / name)).load().identical(calm)
+
+
+def served(scenes, tiny, url):
+    """The scenes with their images on a server of the region's folder of scenes."""
+    place = tiny.folder / "scenes"
+
+    def on_server(asset):
+        path = Path(asset.href).relative_to(place)
+        return replace(asset, href=f"{url}/{path}", hosts=("127.0.0.1",))
+
+    return tuple(
+        replace(scene, assets={name: on_server(asset) for name, asset in scene.assets.items()})
+        for scene in scenes
+    )
+
+
+@pytest.mark.slow
 def test_tasks_that_kill_every_worker_stop_the_attempt():
     once = dask.config.set({"distributed.scheduler.allowed-failures": 0})
     with once, pytest.raises(Stop, match="more memory"):
@@ -61,12 +115,10 @@ def test_tasks_that_kill_every_worker_stop_the_attempt():
 
 
 @pytest.mark.slow
-def test_a_month_by_lithops_is_the_same(tiny, monkeypatch):
+def test_every_task_is_done_once_by_lithops_and_its_error_is_raised(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(PROJECT), str(PROJECT / "tests")]))
-    # On localhost every task is a process of its own: few are enough.
-    assert built(tiny, "lithops", Lithops(), blocks=2).identical(
-        built(tiny, "calm", Inline(), blocks=2)
-    )
+    # Calls without time do one task each, and hand back the others.
+    assert sorted(Lithops(seconds=0).map(square, range(6))) == [0, 1, 4, 9, 16, 25]
     with pytest.raises(ValueError, match="task 1"):
         list(Lithops().map(fail, [1]))
 

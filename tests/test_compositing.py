@@ -25,7 +25,7 @@ from neve.reading.ranges import Reads
 from neve.scenes.values import FILL, Asset, Scene
 
 BANDS = ("red", "nir")
-READS = Reads(attempts=2, pause=0.01, timeout=2)
+READS = Reads(attempts=2, pause=0.01, timeout=2, hosts=("127.0.0.1",))
 DROP = (0, 1, 3, 8, 9, 10)
 
 

@@ -5,9 +5,12 @@ import io
 
 import dagster as dg
 import pytest
+import zarr
 from conftest import PROJECT
 from PIL import Image
 from upath import UPath
+from zarr.core.buffer import default_buffer_prototype
+from zarr.core.sync import sync
 
 from assets import month_assets
 from neve.build.checks import NAMES
@@ -17,6 +20,26 @@ from pipelines.month import QUIET
 from pipelines.partitions import month_partitions, partition_key
 from pipelines.settings import resources
 from resources.handover import JsonHandover
+
+# In the order in which a person looks.
+PAGE = [
+    "picture", "map", "quicklook", "valid fraction", "median clear observations", "scenes used",
+    "bytes", "chunks", "seconds", "levels", "snapshot", "parent", "scene ids",
+]  # fmt: skip
+
+
+def stored_sizes(repository, level):
+    """Chunks of a level's arrays that are stored, and their bytes, read one by one."""
+    store = repository.readonly_session("main").store
+    held = zarr.open_group(store, path=level, mode="r").arrays()
+    cubes = [name for name, array in held if array.ndim > 2]
+    keys = [key for name in cubes for key in sync(listed(store, f"{level}/{name}"))]
+    data = [sync(store.get(key, default_buffer_prototype())).to_bytes() for key in keys]
+    return len(data), sum(map(len, data))
+
+
+async def listed(store, prefix):
+    return [key async for key in store.list_prefix(prefix) if "/c/" in key]
 
 
 @pytest.fixture
@@ -73,7 +96,13 @@ def test_a_run_shows_what_it_did(tiny, wired):
     verdicts = {c.check_name: c.passed for c in result.get_asset_check_evaluations()}
     assert verdicts == dict.fromkeys(NAMES, True)
     assert shown["composite"]["scenes used"].value == 3
-    assert next(iter(shown["composite"])) == "picture"
+    assert [name for name in shown["composite"] if name in PAGE] == PAGE
+    rows = [record.data for record in shown["composite"]["levels"].value.records]
+    repository = tiny.cube().repository
+    stored = {row["level"]: stored_sizes(repository, row["level"]) for row in rows}
+    assert {row["level"]: (row["chunks"], row["bytes"]) for row in rows} == stored
+    assert shown["composite"]["chunks"].value == sum(n for n, _ in stored.values()) > 0
+    assert shown["composite"]["bytes"].value == sum(size for _, size in stored.values())
     picture = shown["composite"]["picture"].value
     assert len(picture) < 1000
     webp = base64.b64decode(picture.removesuffix(")").partition("base64,")[2])
@@ -123,3 +152,8 @@ def test_runs_of_one_partition_do_not_write_the_same_file(tmp_path):
     JsonHandover().dump_to_path(dg.build_output_context(), ("a",), UPath(tmp_path / "key.json"))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["key.json", "key.json.begun"]
     assert begun.read_text() == "another run's"
+
+
+def test_the_code_server_can_load_everything(wired):
+    # What ``dagster api grpc`` does: names are compared only then.
+    definitions().get_repository_def().load_all_definitions()

@@ -1,6 +1,8 @@
 """The production settings: PostgreSQL, S3, a code server of its own, daemon and webserver.
 
-`NEVE_MONTHS=12` is the long form: two regions of so many months.
+The long form is two regions of so many months each; its command prints the time it took:
+
+    NEVE_MONTHS=12 python -m pytest -s tests/test_deploy.py
 """
 
 import os
@@ -9,30 +11,45 @@ import signal
 import subprocess
 import sys
 import time
+import tomllib
 import urllib.request
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import yaml
-from conftest import PROJECT, REGION, free_port
+from conftest import PLAN, PROJECT, REGION, free_port
 from postgres_server import postgres
 from test_dagster_dev import LAUNCH, STATUS, ask
 
 from neve.cube.history import last_changes
 from neve.cube.layout import month_after
 from neve.cube.places import open_repository, s3_options
+from neve.demo.scenes import DayPlan, write_scenes
 
 DEPLOY = PROJECT / "deploy"
 LONG = int(os.environ.get("NEVE_MONTHS", "0"))
-REGIONS = ("tiny", "second") if LONG else ("tiny",)
 MONTHS = [month_after("2024-06", k) for k in range(LONG or 2)]
+# The second region lies in the first's scenes.
+SECOND = REGION.replace("tiny", "second").replace("12.10, 45.545", "12.08, 45.53")
+REGIONS = {"tiny": REGION} | ({"second": SECOND} if LONG else {})
+DAYS = tuple(
+    DayPlan(f"{month}-{day}", clouds=0.3, shift=shift)
+    for month in MONTHS
+    for day, shift in (("03", 0), ("13", -1000))
+)
+KEYS = ("scenes", "blocks", "composite", "indices", "overviews")
 RUNS = """
-{ runsOrError { ... on Runs { results { status assetMaterializations {
-  assetKey { path } metadataEntries { label } } } } } }"""
-LOGS = """
-query Logs($id: ID!) { logsForRun(runId: $id) { ... on EventConnection { events {
-  ... on LogsCapturedEvent { logKey } } } } }"""
+{ runsOrError { ... on Runs { results { runId status startTime endTime tags { key value }
+  assetMaterializations { assetKey { path } metadataEntries {
+    label
+    ... on TextMetadataEntry { text }
+    ... on IntMetadataEntry { intValue }
+    ... on FloatMetadataEntry { floatValue }
+    ... on MarkdownMetadataEntry { mdStr } } } } } } }"""
+ASSETS = """
+{ assetNodes { assetKey { path } partitionStats { numMaterialized numFailed } } }"""
 
 
 def start(stack, home, *command):
@@ -66,19 +83,17 @@ def until(found, minutes, home):
         time.sleep(1)
 
 
-def put_regions(tiny, folder, root):
-    folder.mkdir()
-    for name in REGIONS:
-        text = REGION.replace("name: tiny", f"name: {name}")
-        text = text.replace("catalog: scenes", f"catalog: {tiny.folder / 'scenes'}")
+def put_regions(folder, root):
+    """The region files, and scenes of all months beside them."""
+    write_scenes(folder / "scenes", replace(PLAN, days=DAYS))
+    for name, text in REGIONS.items():
         (folder / f"{name}.yaml").write_text(text.replace("store: cube", f"store: {root}/{name}"))
 
 
-@pytest.mark.slow
-def test_a_backfill_on_postgresql_and_s3(tiny, tmp_path, bucket, s3_url, monkeypatch):
-    home, regions = tmp_path / "home", tmp_path / "regions"
+@contextmanager
+def production(home, regions, bucket):
+    """All processes of the deployment on loopback; the webserver's GraphQL URL."""
     home.mkdir()
-    put_regions(tiny, regions, bucket)
     for file in ("dagster.yaml", "workspace.yaml"):
         shutil.copy(DEPLOY / file, home)
     code, web = free_port(), free_port()
@@ -94,8 +109,9 @@ def test_a_backfill_on_postgresql_and_s3(tiny, tmp_path, bucket, s3_url, monkeyp
             "NEVE_WORKERS": "-1",
             "PYTHONPATH": str(PROJECT),
         }
+        patch = stack.enter_context(pytest.MonkeyPatch.context())
         for key, value in settings.items():
-            monkeypatch.setenv(key, value)
+            patch.setenv(key, value)
         migrate = [str(Path(sys.executable).parent / "dagster"), "instance", "migrate"]
         subprocess.run(migrate, check=True, capture_output=True)
         served = ("-h", "127.0.0.1", "-p", str(code))
@@ -110,11 +126,17 @@ def test_a_backfill_on_postgresql_and_s3(tiny, tmp_path, bucket, s3_url, monkeyp
             return found.get("nodes")
 
         until(loaded, 3, home)
+        yield url
+
+
+@pytest.mark.slow
+def test_a_backfill_on_postgresql_and_s3(tmp_path, bucket, s3_url):
+    home, regions = tmp_path / "home", tmp_path / "regions"
+    put_regions(regions, bucket)
+    keys = [f"{month}|{region}" for region in REGIONS for month in MONTHS]
+    with production(home, regions, bucket) as url:
         began = time.monotonic()
-        selection = [
-            {"path": [k]} for k in ("scenes", "blocks", "composite", "indices", "overviews")
-        ]
-        keys = [f"{month}|{region}" for region in REGIONS for month in MONTHS]
+        selection = [{"path": [key]} for key in KEYS]
         params = {"assetSelection": selection, "partitionNames": keys, "title": "test"}
         launched = ask(url, LAUNCH, {"params": params})["launchPartitionBackfill"]
         assert "backfillId" in launched, str(launched)
@@ -123,25 +145,72 @@ def test_a_backfill_on_postgresql_and_s3(tiny, tmp_path, bucket, s3_url, monkeyp
             found = ask(url, STATUS, {"id": launched["backfillId"]})["partitionBackfillOrError"]
             return found["status"] if found["status"] not in ("REQUESTED", "CANCELING") else ""
 
-        status = until(ended, 10 if LONG else 5, home)
+        status = until(ended, 5 + 2 * len(keys), home)
         took = time.monotonic() - began
         sys.stderr.write(f"{len(keys)} partitions: {status} in {took:.0f} s\n")
         assert status == "COMPLETED_SUCCESS"
         runs = ask(url, RUNS, {})["runsOrError"]["results"]
+        green = {
+            node["assetKey"]["path"][0]: node["partitionStats"]
+            for node in ask(url, ASSETS, {})["assetNodes"]
+        }
+    assert green == {key: {"numMaterialized": len(keys), "numFailed": 0} for key in KEYS}
     assert [run["status"] for run in runs] == ["SUCCESS"] * len(keys)
-    labels = {
-        entry["label"]
-        for run in runs
-        for made in run["assetMaterializations"]
-        for entry in made["metadataEntries"]
+    published = {
+        f"{commit.month}|{region}": commit
+        for region in REGIONS
+        for commit in last_changes(open_repository(f"{bucket}/{region}", s3_options(s3_url)))
     }
-    assert {"snapshot", "valid fraction", "scenes used", "seconds"} <= labels
-    for region in REGIONS:
-        commits = last_changes(open_repository(f"{bucket}/{region}", s3_options(s3_url)))
-        assert [commit.month for commit in commits] == MONTHS
+    assert sorted(published) == sorted(keys)
+    for run in runs:
+        assert run["endTime"] > run["startTime"]
+        tags = {tag["key"]: tag["value"] for tag in run["tags"]}
+        refuse_other_page(page_of(run), published.pop(tags["dagster/partition"]), run["runId"])
+    assert not published
     kept = urllib.request.urlopen(f"{s3_url}/{bucket.removeprefix('s3://')}?list-type=2").read()
     assert b"handover/scenes/" in kept
     assert b"logs/storage/" in kept
+
+
+def page_of(run):
+    """label → value of what a run's page shows of its composite."""
+    (made,) = (
+        made for made in run["assetMaterializations"] if made["assetKey"]["path"] == ["composite"]
+    )
+    return {
+        entry.pop("label"): next(iter(entry.values()), None) for entry in made["metadataEntries"]
+    }
+
+
+def refuse_other_page(page, commit, run_id):
+    """The page tells what the commit in the cube tells."""
+    assert commit.run_id == run_id
+    assert page["snapshot"] == commit.snapshot
+    assert 0 < page["scenes used"] <= page["scenes listed"] == len(commit.scenes) == 2
+    assert page["valid fraction"] == pytest.approx(commit.valid_fraction)
+    assert 0 < page["valid fraction"] <= 1
+    assert page["picture"].startswith("![](data:image/webp;base64,")
+    assert page["blocks recomputed"] == page["blocks"] > 0
+    assert page["seconds"] > 0
+
+
+def test_the_image_is_made_of_files_that_are_there():
+    ignored = (PROJECT / ".dockerignore").read_text("utf-8").split()
+    copied = [
+        name
+        for line in (PROJECT / "Dockerfile").read_text("utf-8").splitlines()
+        if line.startswith("COPY ") and "--from" not in line
+        for name in line.split()[1:-1]
+    ]
+    assert len(copied) > 1
+    assert [name for name in copied if not (PROJECT / name).exists()] == []
+    assert not set(copied) & set(ignored)
+    # What pyproject.toml and the services' commands name is in the image, too.
+    project = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))
+    needed = [project["project"]["readme"], "hatch_build.py", "deploy/workspace.yaml"]
+    needed += [f"{name}/__init__.py" for name in project["tool"]["importlinter"]["root_packages"]]
+    assert [name for name in needed if not (PROJECT / name).exists()] == []
+    assert not {Path(name).parts[0] for name in needed} & set(ignored)
 
 
 def test_the_compose_file_gives_every_setting_that_is_read():

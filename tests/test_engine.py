@@ -26,6 +26,14 @@ def die(x):
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def die_once(task):
+    marker, x = task
+    if x == 2 and not marker.exists():
+        marker.touch()
+        die(x)
+    return x
+
+
 def wait(x):
     time.sleep(60)
 
@@ -45,6 +53,19 @@ def test_a_tasks_error_is_raised(engine):
 def test_a_killed_worker_stops_the_attempt():
     with pytest.raises(Stop, match="memory"):
         list(Processes(1).map(die, [1]))
+
+
+def test_tasks_of_a_killed_worker_are_done_by_another(tmp_path):
+    tasks = [(tmp_path / "died", x) for x in range(6)]
+    assert sorted(Processes(2).map(die_once, tasks)) == [*range(6)]
+    assert (tmp_path / "died").exists()
+
+
+@pytest.mark.parametrize(("workers", "tasks", "threads"), [(2, 9, 4), (8, 9, 1), (8, 2, 4)])
+def test_workers_share_the_cores(workers, tasks, threads, monkeypatch):
+    monkeypatch.setattr(os, "cpu_count", lambda: 8)
+    assert Processes(workers).threads(tasks) == threads
+    assert Inline().threads(tasks) == 8
 
 
 def test_workers_end_with_a_killed_parent():

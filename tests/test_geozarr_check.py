@@ -14,9 +14,9 @@ from neve.build.engine import Inline
 from neve.build.month import build_month
 from neve.cube import geozarr
 from neve.cube.geozarr_check import check, problems
-from neve.cube.reader import open_tree
 from neve.errors import MetadataInvalid
 from neve.grid import Grid
+from neve.opened import open as open_tree
 from neve.pyramids.adding import Wanted, add_to_zarr
 
 SCHEMAS = Path(__file__).parents[2] / "shared" / "geozarr"

@@ -5,22 +5,22 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from neve.errors import SceneRejected
-from neve.scenes.hrefs import checked_href, joined
+from neve.scenes.hrefs import Reach, checked_href, joined
 
 
 @pytest.mark.parametrize(
     "href",
     [
         "https://data.example.com/a/B04.tif",
-        "http://127.0.0.1:8000/a.tif",
+        "http://8.8.8.8:8000/a.tif",
         "s3://bucket/tiles/33/T/WL/B04.jp2",
         "https://blob.example.com/a.tif?sv=2020&sig=a%2Fb",
         "https://data.example.com/vsi-data/a.tif",
     ],
 )
-@pytest.mark.parametrize("base", [None, "https://api.example.com/items/a", "folder"])
+@pytest.mark.parametrize("base", [None, "folder"])
 def test_remote_hrefs_pass_as_they_are(href, base, tmp_path):
-    assert checked_href(href, str(tmp_path) if base == "folder" else base) == href
+    assert checked_href(href, Reach(str(tmp_path) if base else None)) == href
 
 
 @pytest.mark.parametrize(
@@ -65,22 +65,14 @@ def test_remote_hrefs_pass_as_they_are(href, base, tmp_path):
 @pytest.mark.parametrize("base", [None, "folder"])
 def test_hostile_hrefs_are_refused(href, base, tmp_path):
     with pytest.raises(SceneRejected) as caught:
-        checked_href(href, str(tmp_path) if base else None)
+        checked_href(href, Reach(str(tmp_path) if base else None))
     assert "secret" not in str(caught.value)
 
 
 @pytest.mark.parametrize("href", ["B04.tif", "/data/B04.tif", "file:///data/B04.tif"])
 def test_without_a_folder_no_local_path_passes(href):
     with pytest.raises(SceneRejected, match="may not name local files"):
-        checked_href(href, None)
-
-
-def test_relative_hrefs_are_joined_to_a_url_but_never_leave_http():
-    base = "https://api.example.com/items/a"
-    assert checked_href("./B04.tif", base) == "https://api.example.com/items/B04.tif"
-    for href in ("/vsicurl/x", "/data/B04.tif", "file:///data/B04.tif", "vsicurl/http://x"):
-        with pytest.raises(SceneRejected):
-            checked_href(href, base)
+        checked_href(href, Reach())
 
 
 def test_local_files_must_lie_in_the_folder_symlinks_followed(tmp_path):
@@ -92,32 +84,35 @@ def test_local_files_must_lie_in_the_folder_symlinks_followed(tmp_path):
     (folder / "linked").symlink_to(outside)
     (folder / "within.tif").symlink_to(folder / "scene" / "B04.tif")
     inside = str(folder / "scene" / "B04.tif")
-    base = str(folder)
+    base = Reach(str(folder))
     for href in ("scene/B04.tif", "./scene/../scene/B04.tif", inside, f"file://{inside}"):
         assert checked_href(href, base) == inside
     assert checked_href("within.tif", base) == inside
     assert checked_href("scene/with space.tif", base).endswith("with space.tif")
-    for href in ("link.tif", "linked/B04.tif", "../outside/B04.tif", f"{base}-x/a.tif"):
+    for href in ("link.tif", "linked/B04.tif", "../outside/B04.tif", f"{folder}-x/a.tif"):
         with pytest.raises(SceneRejected):
             checked_href(href, base)
 
 
 def test_names_that_gdal_would_read_as_drivers_become_plain_paths(tmp_path):
-    assert checked_href("GTIFF_DIR:1:/etc/a", str(tmp_path)) == f"{tmp_path}/GTIFF_DIR:1:/etc/a"
+    assert (
+        checked_href("GTIFF_DIR:1:/etc/a", Reach(str(tmp_path))) == f"{tmp_path}/GTIFF_DIR:1:/etc/a"
+    )
 
 
 def test_a_folder_that_is_a_symlink_is_followed_too(tmp_path):
     (tmp_path / "real").mkdir()
     (tmp_path / "name").symlink_to(tmp_path / "real")
     expected = str(tmp_path / "real" / "a.tif")
-    assert checked_href("a.tif", str(tmp_path / "name")) == expected
-    assert checked_href(str(tmp_path / "name" / "a.tif"), str(tmp_path / "name")) == expected
+    named = Reach(str(tmp_path / "name"))
+    assert checked_href("a.tif", named) == expected
+    assert checked_href(str(tmp_path / "name" / "a.tif"), named) == expected
 
 
 @given(st.text() | st.from_regex(r"(https?|s3|file|/vsi[a-z]+)?:?/{0,3}[ -~]{0,20}"))
 def test_whatever_passes_is_a_plain_remote_url(href):
     try:
-        passed = checked_href(href, None)
+        passed = checked_href(href, Reach())
     except SceneRejected:
         return
     assert passed.startswith(("http://", "https://", "s3://"))

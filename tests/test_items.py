@@ -14,6 +14,7 @@ from item_kinds import STORED, item_of
 
 from neve.errors import SceneRejected
 from neve.scenes.bands import BANDS
+from neve.scenes.hrefs import Reach
 from neve.scenes.items import copy_of, scene_from_item
 from neve.scenes.values import Scene
 
@@ -300,7 +301,7 @@ OFFSETS = {"cdse": -1000, "earthsearch_c1": -1000, "earthsearch_v0": 0, "earthse
 @pytest.mark.parametrize("path", REAL, ids=lambda path: path.stem)
 def test_real_items_of_every_catalogue(path):
     item = json.loads(path.read_text())
-    scene = scene_from_item(item, ALL_BANDS, base="https://data.example.com/")
+    scene = scene_from_item(item, ALL_BANDS, Reach("https://data.example.com/"))
     silent = -1000 if scene.baseline >= "04.00" else 0  # Planetary Computer
     expected = OFFSETS.get(path.parent.name, silent)
     assert {scene.assets[band].shift for band in ALL_BANDS} == {expected}

@@ -12,10 +12,10 @@ from PIL import Image
 from neve.build.engine import Inline
 from neve.build.month import build_month
 from neve.cli.app import run
-from neve.cube.reader import open_tree
 from neve.cube.sampling import Pixel, check_plane, grid_of, locate, sample
 from neve.errors import AskPerson
 from neve.grid import Grid
+from neve.opened import open as open_tree
 
 
 @pytest.fixture(scope="module")

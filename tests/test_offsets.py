@@ -9,6 +9,7 @@ from neve.compositing.composite import Recipe, compose
 from neve.demo.scenes import DayPlan, ScenePlan, TilePlan, write_scenes
 from neve.grid import Grid
 from neve.scenes.choosing import choose
+from neve.scenes.hrefs import Reach
 from neve.scenes.values import FILL
 
 TILE = TilePlan("33TTL", 268020, 5047800)
@@ -34,7 +35,7 @@ def composite(folder, kind):
             assert item["properties"][name] is value
     offsets = {a["raster:bands"][0].get("offset") for a in item["assets"].values()}
     assert (-0.1 in offsets) == (kind != "02.14")  # also where the offset is applied already
-    found = choose([item], BANDS, "2024-06", str(folder / item["id"]))
+    found = choose([item], BANDS, "2024-06", Reach(str(folder / item["id"])))
     assert not found.rejected, json.dumps(found.rejected)
     return compose(GRID, found.scenes, Recipe(BANDS))
 

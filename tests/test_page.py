@@ -2,10 +2,13 @@
 
 import gzip
 import io
+import itertools
 import json
 import os
 import re
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Semaphore
 from urllib.parse import parse_qs, urlsplit
 from urllib.request import urlopen
 
@@ -15,11 +18,23 @@ import numcodecs
 import numpy as np
 import pytest
 import shapely
-from page_browser import CHROMIUM, FLAGS, build_cube, colours, pixels, served, unlike
+from page_browser import (
+    CHROMIUM,
+    COMING,
+    FLAGS,
+    build,
+    build_cube,
+    colours,
+    pixels,
+    served,
+    unlike,
+)
 from PIL import Image
 
 from neve import page as page_room
-from neve.cube.reader import open_tree
+from neve.build import staging
+from neve.build.engine import Inline
+from neve.opened import open as open_tree
 
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="no chromium here"),
@@ -29,7 +44,8 @@ pytestmark = [
 ]
 PICTURES = Path(__file__).parents[1] / "docs" / "pictures"
 POINT = (12.11, 45.465)
-BUDGET = 650 * 1024
+PAGE_TEXT = PICTURES.parent / "page.md"
+BUDGET = 650  # KB
 # The part of a 1280 × 800 window that no panel covers.
 CLEAR = {"x": 380, "y": 40, "width": 520, "height": 600}
 
@@ -142,15 +158,30 @@ def at(visitor):
     assert visitor.wrong == []
 
 
-def test_opens_offline_within_its_budget(browser, url):
+def test_opens_offline_within_its_budget(browser, url, request):
+    """With ``-s`` it prints bytes and times; docs/page.md tells the bytes."""
     visitor = Visitor(browser, url)
     bodies = {}
     visitor.window.on("response", lambda answer: bodies.setdefault(answer.url, answer))
     visitor.open()
+    visitor.window.wait_for_function("() => performance.getEntriesByName('idle').length")
+    idle, network = visitor.window.evaluate(
+        """() => [
+          performance.getEntriesByName("idle")[0].startTime,
+          Math.max(...performance.getEntriesByType("resource").map((e) => e.responseEnd)),
+        ]"""
+    )
     assert {urlsplit(address).netloc for address in visitor.asked} <= {urlsplit(url).netloc, ""}
     own = [a for u, a in bodies.items() if re.match(r"/(page/|vendor/|$)", urlsplit(u).path)]
-    size = sum(len(gzip.compress(answer.body(), 9)) for answer in own)
-    assert 300 * 1024 < size <= BUDGET, f"{len(own)} files, {size / 1024:.0f} KB gzipped"
+    size = sum(len(gzip.compress(answer.body(), 9)) for answer in own) / 1024
+    request.config.get_terminal_writer().line(
+        f"\n{len(own)} files, {size:.0f} KB gzipped, {len(bodies) - len(own)} tiles and facts; "
+        f"network idle after {network / 1000:.1f} s, map after {idle / 1000:.1f} s"
+    )
+    told = re.search(r"Loaded before tiles: (\d+) KB", PAGE_TEXT.read_text("utf-8"))
+    assert told
+    assert 300 < size <= BUDGET
+    assert size == pytest.approx(int(told[1]), abs=3)
     assert visitor.wrong == []
     assert visitor.text("h1") == "neve lagoon"
     assert visitor.window.title() == "lagoon · neve"
@@ -222,6 +253,13 @@ def test_search_finds_months_places_tags_and_nothing(at):
         visitor.blur()
     visitor.window.fill("#query", "<b>no such thing")
     assert "nothing found" in visitor.text("#found")
+    visitor.window.evaluate("() => neve.chart.map.jumpTo({ center: [20, 50], zoom: 5 })")
+    visitor.window.fill("#query", "lagoon")
+    visitor.window.click("#found [role=option] >> text=lagoon")
+    visitor.window.wait_for_function("() => neve.chart.map.getZoom() > 8")
+    visitor.settle()
+    lon, lat, _ = map(float, visitor.state["view"].split(","))
+    assert (lon, lat) == pytest.approx(POINT, abs=0.1)
 
 
 def test_colours_and_limits(at):
@@ -283,6 +321,12 @@ def passport(visitor):
     return dict(zip(rows[::2], rows[1::2], strict=True))
 
 
+def left_of(window, selector):
+    """A place near the left end of an element."""
+    box = window.locator(selector).bounding_box()
+    return box["x"] + 8, box["y"] + box["height"] / 2
+
+
 def test_the_passport_of_a_pixel(at, tree, store, url, tmp_path):
     visitor = at("v=NDVI&month=2024-07")
     visitor.window.mouse.click(640, 340)
@@ -297,6 +341,13 @@ def test_the_passport_of_a_pixel(at, tree, store, url, tmp_path):
     assert f"n = {count} clear" in reading
     assert told["run"] == "test"
     assert f"{int(row) // 64}-{int(col) // 64}, {int(row) // 32}/{int(col) // 32}" in told.values()
+    visitor.window.mouse.move(*left_of(visitor.window, "#plot .u-over"))
+    visitor.window.mouse.down()
+    visitor.window.mouse.up()
+    visitor.settle()
+    assert visitor.state["month"] == "2024-04"
+    visitor.show(f"v=NDVI&month=2024-07&low=0&px={visitor.state['px']}")
+    visitor.window.wait_for_function("() => document.body.textContent.includes('NDVI, July')")
     visitor.window.click("summary >> text=Table")
     cells = visitor.window.locator("#passport tbody tr").all_inner_texts()
     assert [int(line.split()[-1]) for line in cells] == here["count"].values.tolist()
@@ -326,8 +377,9 @@ def test_the_passport_of_a_pixel(at, tree, store, url, tmp_path):
     *statements, expression = copied("xarray").replace("<store>", store).splitlines()
     exec("\n".join(statements), names)
     assert float(eval(expression, names)["SAVI"]) == pytest.approx(float(here["SAVI"][3]))
-    visitor.press("Escape")
+    visitor.click("#close-passport")
     assert not visitor.window.is_visible("#passport")
+    assert "px" not in visitor.state
 
 
 def test_few_observations_are_hatched_and_said(at, tree):
@@ -346,6 +398,10 @@ def test_few_observations_are_hatched_and_said(at, tree):
     visitor.window.wait_for_selector(".warning")
 
 
+def focused(visitor):
+    return visitor.window.evaluate("() => document.activeElement.textContent")
+
+
 def test_swipe_between_two_states(at):
     visitor = at("v=NDVI&month=2024-07")
     alone = visitor.picture(x=700, width=200)
@@ -361,6 +417,7 @@ def test_swipe_between_two_states(at):
     ):
         visitor.click(f"#presets >> text={preset}")
         assert key in visitor.state
+        assert focused(visitor) == preset
     visitor.window.wait_for_timeout(1500)
     assert unlike(visitor.picture(x=700, width=200), alone) > 5
     visitor.window.focus("#split")
@@ -372,8 +429,12 @@ def test_swipe_between_two_states(at):
     visitor.window.mouse.up()
     visitor.settle()
     assert unlike(visitor.picture(x=700, width=200), alone) < 1
-    visitor.window.select_option("#b-month", "2024-05")
-    assert visitor.state["b.month"] == "2024-05"
+    for key, other in (("month", "2024-05"), ("v", "EVI"), ("at", 2)):
+        select = f"#b-{key}"
+        visitor.window.select_option(select, **{"index" if key == "at" else "value": other})
+        visitor.settle()
+        assert visitor.state[f"b.{key}"] == visitor.window.input_value(select)
+    assert visitor.text("#label-b").startswith("EVI · May 2024 · ")
     visitor.click("#tool-swipe")
     assert "mode" not in visitor.state
 
@@ -490,16 +551,100 @@ def test_land_is_whole(visitor):
         assert any(shape.covers(shapely.Point(place)) for shape in shapes) is dry, place
 
 
+class Paced(Inline):
+    """Builds a block for each leave that it is given."""
+
+    def __init__(self):
+        self.leave = Semaphore(0)
+
+    def map(self, function, tasks):
+        for task in tasks:
+            self.leave.acquire()
+            yield function(task)
+
+
+def test_looking_on_while_a_month_is_built(at, store, monkeypatch):
+    monkeypatch.setattr(staging, "SECONDS", 0.0)
+    monkeypatch.setattr(staging, "SHARE", 1e9)
+    visitor = at("v=NDVI&month=2024-07")
+    look_again = "() => document.dispatchEvent(new Event('visibilitychange'))"
+    commits = int(visitor.window.get_attribute("#commit", "max"))
+    repository = ic.Repository.open(ic.local_filesystem_storage(store))
+    tip, engine = repository.lookup_branch("main"), Paced()
+    with ThreadPoolExecutor(1) as thread:
+        building = thread.submit(build, Path(store).parent, COMING, engine=engine)
+        try:
+            engine.leave.release(5)
+            visitor.window.evaluate(look_again)
+            visitor.window.wait_for_selector("#begun >> text=5 of 9 blocks")
+            assert "August 2024 begun" in visitor.text("#live")
+            assert visitor.state["month"] == "2024-07"
+            visitor.click("#begun button")
+            assert focused(visitor) == visitor.text("#begun button")
+            assert visitor.state["at"] == f"staging.lagoon.{COMING}"
+            assert "never run\n4" in visitor.text("#statuses")
+            assert serious(visitor) == []
+            some = visitor.picture()
+            engine.leave.release(3)
+            visitor.window.evaluate(look_again)
+            visitor.window.wait_for_selector("#begun >> text=8 of 9 blocks")
+            visitor.settle()
+            assert "never run\n1" in visitor.text("#statuses")
+            assert unlike(visitor.picture(), some) > 2
+        finally:
+            engine.leave.release(99)
+        building.result()
+    try:
+        visitor.window.evaluate(look_again)
+        visitor.window.wait_for_function("() => !location.hash.includes('staging')")
+        visitor.settle()
+        assert "New: lagoon 2024-08" in visitor.text("#live")
+        assert (visitor.state["month"], visitor.text("#begun")) == (COMING, "")
+        assert visitor.window.get_attribute("#month", "max") == "4"
+        assert visitor.window.get_attribute("#commit", "max") == str(commits + 1)
+        assert "never run\n0" in visitor.text("#statuses")
+    finally:
+        repository.reset_branch("main", tip)
+        visitor.window.evaluate(look_again)
+        visitor.window.wait_for_function("() => document.querySelector('#month').max === '3'")
+
+
+def test_looking_at_a_cube_with_abandoned_months(browser, url, store):
+    """Months that nobody finishes, some not even readable, do not hide the map."""
+    repository = ic.Repository.open(ic.local_filesystem_storage(store))
+    tip = repository.lookup_branch("main")
+    months = ("2024-05", "2024-06", "2024-07", "2031-01", "2031-02")
+    names = [f"staging.lagoon.{month}" for month in months]
+    for name in names:
+        repository.create_branch(name, tip)
+    visitor = Visitor(browser, url)
+    try:
+        visitor.open("v=NDVI&month=2024-07")
+        words = [b.split(" begun")[0] for b in visitor.text("#begun").split("\n") if b]
+        assert words == ["June 2024", "July 2024"]  # of the four latest
+    finally:
+        for name in names:
+            repository.delete_branch(name)
+        visitor.window.close()
+
+
+def exported(visitor, button):
+    """What a click on a button of the time-lapse's dialog hands over: its name and its picture."""
+    visitor.window.evaluate("() => (document.querySelector('#export-save').hidden = true)")
+    visitor.window.click(button)
+    visitor.window.wait_for_selector("#export-save:not([hidden])")
+    with visitor.window.expect_download() as download:
+        visitor.window.click("#export-save")
+    held = io.BytesIO(Path(download.value.path()).read_bytes())
+    return download.value.suggested_filename, Image.open(held)
+
+
 def test_time_lapse(at):
     visitor = at("v=NDVI&month=2024-05")
     visitor.click("#tool-export")
-    visitor.window.click("#export-strip")
-    visitor.window.wait_for_selector("#export-save:not([hidden])", timeout=60_000)
-    with visitor.window.expect_download() as download:
-        visitor.window.click("#export-save")
-    assert re.fullmatch(r"lagoon-NDVI-\w{7}\.png", download.value.suggested_filename)
-    strip = np.asarray(Image.open(download.value.path()).convert("RGB"))
-    months = np.array_split(strip, 4, axis=1)
+    name, strip = exported(visitor, "#export-strip")
+    assert re.fullmatch(r"lagoon-NDVI-\w{7}\.png", name)
+    months = np.array_split(np.asarray(strip.convert("RGB")), 4, axis=1)
     assert all(colours(month) > 100 for month in months)
     assert "4 months" in visitor.text("#export-note")
     visitor.window.evaluate("() => (document.querySelector('#export-save').hidden = true)")
@@ -508,6 +653,38 @@ def test_time_lapse(at):
     assert visitor.window.evaluate("() => document.querySelector('video').videoWidth || 360") == 360
     visitor.window.click("#export-close")
     assert visitor.state["month"] == "2024-05"
+
+
+def test_time_lapse_as_gif(at):
+    visitor = at("v=NDVI&month=2024-05")
+    visitor.window.evaluate(
+        """() => {
+          const write = CanvasRenderingContext2D.prototype.fillText;
+          globalThis.written = [];
+          CanvasRenderingContext2D.prototype.fillText = function (words, ...rest) {
+            globalThis.written.push(words);
+            return write.call(this, words, ...rest);
+          };
+        }"""
+    )
+    visitor.click("#tool-export")
+    name, gif = exported(visitor, "#export-gif")
+    visitor.window.wait_for_selector("#export-preview img")
+    visitor.window.click("#export-close")
+    assert re.fullmatch(r"lagoon-NDVI-\w{7}\.gif", name)
+    assert (gif.format, gif.n_frames, gif.info["loop"]) == ("GIF", 4, 0)
+    frames = []
+    for k in range(gif.n_frames):
+        gif.seek(k)
+        assert gif.info["duration"] == 700
+        frames.append(np.asarray(gif.convert("RGB")))
+        assert colours(frames[-1]) > 100
+        assert colours(frames[-1][-46:]) > 10  # snapshot, credit and colours below the picture
+    assert min(unlike(*pair) for pair in itertools.pairwise(frames)) > 1
+    written = " ".join(visitor.window.evaluate("() => globalThis.written"))
+    snapshot = name.removesuffix(".gif").rpartition("-")[2]
+    for words in ("April 2024", "July 2024", f"snapshot {snapshot}", "Copernicus", " km"):
+        assert words in written
 
 
 def test_keys_and_help(at):
@@ -522,6 +699,23 @@ def test_keys_and_help(at):
     for key, pressed in (("c", "swipe"), ("d", "delta")):
         visitor.press(key)
         assert visitor.window.get_attribute(f"#tool-{pressed}", "aria-pressed") == "true"
+    visitor.press("d")
+    visitor.press(",")
+    before = visitor.state["at"]
+    visitor.press(".")
+    assert visitor.state.get("at", "main") != before
+    visitor.press("e")
+    assert visitor.window.is_visible("#export")
+    visitor.click("#export-close")
+    visitor.press("g")
+    assert visitor.state["gpu"] == "1"
+    visitor.press("g")
+    visitor.window.evaluate("() => neve.chart.map.jumpTo({ center: [20, 50], zoom: 5 })")
+    visitor.press("f")
+    visitor.window.wait_for_function("() => neve.chart.map.getZoom() > 8")
+    visitor.window.focus(".skip")
+    visitor.press("Enter")
+    assert visitor.window.evaluate("() => document.activeElement.id") == "panel"
     visitor.click("#play")
     visitor.window.wait_for_function("() => !location.hash.includes('2024-06')")
     visitor.click("#play")
@@ -554,6 +748,10 @@ def test_axe_finds_nothing_serious(at):
 def test_on_a_phone_with_reduced_motion(browser, url):
     visitor = Visitor(browser, url, 390, 800, has_touch=True, reduced_motion="reduce")
     visitor.open("v=NDVI&month=2024-07")
+    visitor.window.evaluate("() => neve.chart.map.jumpTo({ center: [20, 50], zoom: 5 })")
+    visitor.window.keyboard.press("f")
+    assert visitor.window.evaluate("() => neve.chart.map.isMoving()") is False
+    assert visitor.window.evaluate("() => neve.chart.map.getZoom()") > 8  # at once
     assert not visitor.window.is_visible("#query")
     visitor.click("#fold")
     assert visitor.window.is_visible("#query")

@@ -6,8 +6,8 @@ from conftest import BY
 
 from neve.build.engine import Inline
 from neve.build.month import build_month
-from neve.cube.reader import open_tree
 from neve.cube.sampling import grid_of
+from neve.opened import open as open_tree
 
 topozarr = pytest.importorskip("topozarr")
 

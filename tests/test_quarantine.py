@@ -4,6 +4,7 @@ from dataclasses import replace
 
 from neve.compositing.composite import Recipe
 from neve.compositing.quarantine import impossible_share, quarantine
+from neve.reading.ranges import Reads
 from neve.scenes.values import SceneList
 
 RECIPE = Recipe(("blue", "red"))
@@ -32,7 +33,7 @@ def test_a_mislabelled_scene_is_quarantined_with_its_reason(tiny):
 def test_honest_scenes_pass_whatever_their_offset(tiny):
     scenes = tiny.plan().works[0].scenes
     assert {s.assets["red"].shift for s in scenes} == {0, -1000}
-    assert max(impossible_share(s, RECIPE) for s in scenes) < 0.01
+    assert max(impossible_share(s, RECIPE, Reads()) for s in scenes) < 0.01
     assert quarantine(SceneList(scenes, (), "f"), RECIPE).scenes == scenes
 
 

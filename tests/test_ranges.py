@@ -17,7 +17,7 @@ from neve.reading.image import read_window
 from neve.reading.rangefile import RangeFile
 from neve.reading.ranges import GAP, WHOLE, Hiccup, Reads, fetch, grouped
 
-READS = Reads(attempts=2, pause=0.01, timeout=5)
+READS = Reads(attempts=2, pause=0.01, timeout=5, hosts=("127.0.0.1",))
 
 
 @given(st.lists(st.tuples(st.integers(0, 600_000), st.integers(1, 90_000)), max_size=8))

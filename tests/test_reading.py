@@ -21,7 +21,7 @@ from neve.reading.rasters import Raster
 from neve.reading.warping import Planes, lattice
 from neve.scenes.values import FILL, Asset
 
-READS = Reads(attempts=3, pause=0.01, timeout=2)
+READS = Reads(attempts=3, pause=0.01, timeout=2, hosts=("127.0.0.1",))
 PLACE = north_up(500_000, 5_000_000, 10)
 
 

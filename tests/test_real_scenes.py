@@ -14,7 +14,7 @@ from conftest import PROJECT
 from pyproj import Transformer
 from test_region import TWL
 
-from neve.cube.reader import open_tree
+from neve.opened import open as open_tree
 
 SCENES = PROJECT.parent / "shared" / "sentinel2-33TWL-33TWM-2023-08"
 FILES = {"blue": "B02", "green": "B03", "red": "B04", "nir": "B08"}

@@ -1,10 +1,12 @@
 """Region files: what stands in the issue works as it stands, and every mistake is named."""
 
 import json
+from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from neve.area import Area
 from neve.errors import RegionInvalid
 from neve.region import load
 
@@ -93,6 +95,14 @@ def test_a_geometry_cut_at_the_antimeridian_is_one_area_again(tmp_path):
         ("crs: EPSG:32633", "crs: EPSG:4326", "units of EPSG:4326"),
         ("crs: EPSG:32633", "crs: EPSG:4807", "degrees"),
         ("name: twl", "- a list", "YAML"),
+        *(
+            (
+                "start: 2023-08",
+                f"start: 2023-08\nhosts: ['{host}']",
+                "without scheme, path and port",
+            )
+            for host in ("minio:9000", "http://minio:9000", "a b", "minio/x", "[::1]:9000", "")
+        ),
     ],
 )
 def test_a_mistake_names_the_file_the_key_and_the_fix(tmp_path, old, new, named):
@@ -102,3 +112,56 @@ def test_a_mistake_names_the_file_the_key_and_the_fix(tmp_path, old, new, named)
         load(file)
     assert str(file) in str(raised.value)
     assert named in str(raised.value)
+
+
+def test_hosts_are_names_addresses_and_buckets(tmp_path):
+    hosts = ("minio", "*.example.org", "10.0.0.1", "::1", "[fd00::1]", "my.bucket_1")
+    text = TWL + f"hosts: {list(hosts)}\n"
+    assert load(write(tmp_path, text)).hosts == hosts
+
+
+BOMB = "\n".join(
+    ["a: &a [x, x, x, x, x, x, x, x, x, x]"]
+    + [f"{b}: &{b} [{', '.join([f'*{a}'] * 10)}]" for a, b in pairwise("abcdefghijkl")]
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        (BOMB + "\nname: *l\n", "instead of the alias"),
+        ("name: " + "[" * 50_000, "nested more than 20 deep"),
+        ("name: " + "{a: " * 50_000, "nested more than 20 deep"),
+        ("name: " + "x" * 1_000_001, "larger than"),
+        ("name: !!python/object/apply:os.system [touch pwned]", "cannot be read as YAML"),
+        ("name: \xff", "utf-8"),
+    ],
+    ids=["bomb", "lists", "maps", "long", "code", "bytes"],
+)
+def test_a_hostile_region_file_is_refused_at_once(tmp_path, text, told):
+    (tmp_path / "a.yaml").write_bytes(text.encode("latin-1"))
+    with pytest.raises(RegionInvalid, match=told) as caught:
+        load(tmp_path / "a.yaml")
+    assert len(str(caught.value)) < 1000
+    assert not Path("pwned").exists()
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100_000,
+        '{"type": "Polygon", "coordinates": ' + "[" * 900 + "]" * 900 + "}",
+        '{"type": "FeatureCollection", "features": [1]}',
+        '{"type": "FeatureCollection", "features": 7}',
+        '{"type": "Polygon", "coordinates": [[[0, 0], [1e999, 0], [1, 1], [0, 0]]]}',
+        "7",
+        "x" * 10_000_001,
+    ],
+    ids=["deep", "deep coordinates", "number", "no list", "endless", "bare", "long"],
+)
+def test_a_hostile_area_is_refused(tmp_path, text):
+    (tmp_path / "a.json").write_text(text)
+    given = Area(geometry=tmp_path / "a.json")
+    with pytest.raises(RegionInvalid, match=r"area.geometry .*a.json") as caught:
+        given.shape()
+    assert len(str(caught.value)) < 1000

@@ -1,7 +1,10 @@
 """What the daily schedule and the sensor start: months that changed, and nothing that shrinks."""
 
 import json
+import os
 import shutil
+import subprocess
+import sys
 from contextlib import nullcontext
 from contextvars import Context
 from dataclasses import replace
@@ -16,6 +19,7 @@ from neve.build.month import build_month
 from neve.build.watching import months_to_watch
 from neve.cube.history import commits
 from neve.cube.layout import layout_of
+from neve.cube.places import open_repository
 from neve.cube.store import open_cube
 from neve.region import load
 from pipelines import backfill
@@ -179,16 +183,38 @@ def test_the_window_and_the_monthly_sweep(tiny):
 
 
 def test_a_backfill_is_runs_of_the_same_job_and_partitions(tiny, instance, monkeypatch, capsys):
-    once = [nullcontext(instance)]  # one for all months, and closed
-    monkeypatch.setattr(dg.DagsterInstance, "get", classmethod(lambda cls: once.pop()))
+    monkeypatch.setattr(dg.DagsterInstance, "get", classmethod(lambda cls: nullcontext(instance)))
+    backfill._job.cache_clear()
     assert Context().run(backfill.main, ["tiny", "--from", "2024-01", "--to", "2024-07"]) == 0
     assert capsys.readouterr().out.count("done") == 2
     keys = {r.tags["dagster/partition"] for r in instance.get_runs()}
     assert keys == {"2024-06|tiny", "2024-07|tiny"}
     assert {r.job_name for r in instance.get_runs()} == {"month"}
+    for asset in ("scenes", "blocks", "composite", "indices", "overviews"):
+        assert instance.get_materialized_partitions(dg.AssetKey(asset)) == keys
     assert Context().run(backfill.main, ["tinny", "--from", "2024-06", "--to", "2024-07"]) == 3
     assert Context().run(backfill.main, ["tiny", "--from", "2024-01", "--to", "2024-05"]) == 3
     assert "starts with 2024-06" in capsys.readouterr().err
+
+
+def test_months_of_a_backfill_run_beside_each_other(tiny, environment, tmp_path):
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}")
+    command = [sys.executable, "-m", "pipelines.backfill", "tiny", "--json", "--jobs", "2"]
+    command += ["--from", "2024-06", "--to", "2024-07"]
+    given = {**os.environ, **environment, "DAGSTER_HOME": str(home)}
+    ended = subprocess.run(command, env=given, capture_output=True, text=True, cwd=PROJECT)
+    told = [json.loads(line) for line in ended.stdout.splitlines()]
+    assert {(t["partition"], t["status"]) for t in told} == {
+        ("2024-06|tiny", "done"),
+        ("2024-07|tiny", "done"),
+    }, ended.stderr[-3000:]
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        keys = instance.get_materialized_partitions(dg.AssetKey("composite"))
+        assert keys == {"2024-06|tiny", "2024-07|tiny"}
+    made = [c.month for c in commits(open_repository(tiny.store))]
+    assert sorted(filter(None, made)) == ["2024-06", "2024-07"]
 
 
 # Dagster's own keys of a multi-partition's tags are not what Dagster allows.
@@ -219,6 +245,6 @@ def test_one_region_stops_no_tick_of_the_others(tiny, loaded, instance):
     assert {r.partition_key for r in ticked.run_requests} == {"2024-06|tiny", "2024-07|tiny"}
     assert len(told) == 4
     assert "added 2024-06: held back: the code server has not loaded" in told[0]
-    assert "damaged: held back" in told[2] and "cannot be read" in told[2]
+    assert "damaged: held back" in told[2] and "cannot be used" in told[2]
     assert "wrong.yaml" in told[3] and "bandes" in told[3]
     assert wired["regions"].region("tiny") == tiny.region

@@ -29,11 +29,12 @@ from neve import page
 from neve.build.engine import Inline
 from neve.build.month import build_month
 from neve.cube.places import open_repository
-from neve.cube.reader import open_tree
 from neve.errors import CubeMismatch, MetadataInvalid, Retry
 from neve.grid import Grid
-from neve.serving import describing, tiles
+from neve.opened import open as open_tree
+from neve.serving import describing, positions, tiles
 from neve.serving.app import create_app
+from neve.serving.counting import CountingStore
 from neve.serving.describing import median_of
 from neve.serving.files import add_page
 from neve.serving.views import Views
@@ -259,6 +260,64 @@ def test_a_pixel_tells_its_value_count_and_origin(client, cube):
             assert told["value"] == told["series"][1]["value"]
 
 
+def test_a_position_query_is_the_series_of_the_pixel_under_the_point(client, cube):
+    tree, grid = open_tree(cube.store), cube.plan().layout.grid
+    to_lonlat = Transformer.from_crs(grid.crs, 4326, always_xy=True)
+    lon, lat = to_lonlat.transform(*(grid.transform @ (40.3, 30.2)))
+    asked = {"coords": f"POINT({lon} {lat})", "parameter-name": "NDVI,MSAVI"}
+    answer = client.get("/edr/main/position", params=asked)
+    assert answer.headers["content-type"] == "application/prs.coverage+json"
+    told = answer.json()
+    axes = told["domain"]["axes"]
+    assert axes["t"]["values"] == ["2024-06-01T00:00:00", "2024-07-01T00:00:00"]
+    centre = to_lonlat.transform(*(grid.transform @ (40.5, 30.5)))
+    np.testing.assert_allclose([axes["x"]["values"][0], axes["y"]["values"][0]], centre)
+    assert [set(r["coordinates"]) for r in told["domain"]["referencing"]] == [{"x", "y"}, {"t"}]
+    assert set(told["ranges"]) == set(told["parameters"]) == {"NDVI", "MSAVI", "count"}
+    for name, found in told["ranges"].items():
+        assert (found["axisNames"], found["shape"]) == (["t", "y", "x"], [2, 1, 1])
+        np.testing.assert_array_equal(
+            np.array(found["values"], float), tree["1x"][name][:, 30, 40].to_numpy()
+        )
+    lines = client.get("/edr/main/position", params={**asked, "f": "csv"}).text.splitlines()
+    assert lines[0] == "time,latitude,longitude,NDVI,MSAVI,count"
+    assert [line[:7] for line in lines[1:]] == ["2024-06", "2024-07"]
+    for when, months in {
+        "2024-07": 1,
+        "2024-06-15": 1,
+        "2024-05/2024-06-30": 1,
+        "../2024-07": 2,
+        "2024-07-01T00:00:00Z/..": 1,
+        "..": 2,
+    }.items():
+        found = client.get("/edr/first/position", params={**asked, "datetime": when})
+        if when.startswith("2024-07"):  # not yet there
+            assert found.status_code == 422
+        found = client.get("/edr/main/position", params={**asked, "datetime": when}).json()
+        assert len(found["domain"]["axes"]["t"]["values"]) == months, when
+
+
+def test_a_position_query_reads_each_chunk_once_and_not_too_many(client, monkeypatch):
+    reads, get = [], CountingStore.get
+
+    async def noting(self, key, *arguments, **options):
+        reads.append(key)
+        return await get(self, key, *arguments, **options)
+
+    monkeypatch.setattr(CountingStore, "get", noting)
+    monkeypatch.setattr(positions, "MOST_CHUNKS", 6)
+    asked = {"coords": "POINT(12.07 45.53)", "parameter-name": "MSAVI,SAVI,OSAVI,red"}
+    told = client.get("/edr/main/position", params=asked).json()
+    assert set(told["ranges"]) == {"MSAVI", "SAVI", "OSAVI", "red", "count"}
+    chunks = [key for key in reads if "/c/" in key]
+    assert len(chunks) == len(set(chunks)) == 2 * 3
+    asked["parameter-name"] += ",blue"
+    refused = client.get("/edr/main/position", params=asked)
+    assert refused.status_code == 422
+    assert "4 stored variables in 2 months" in refused.json()["error"]
+    assert client.get("/edr/main/position", params={**asked, "datetime": "2024-07"}).is_success
+
+
 def test_raw_keys_are_the_store_s_own_bytes(client, cube):
     store = cube.cube().repository.readonly_session("main").store
     red = zarr.open_array(store, path="1x/red", mode="r")
@@ -298,12 +357,25 @@ def test_what_a_snapshot_names_is_kept_and_branches_are_asked_again(client, cube
         ("/api/cube?at=1CECHNKREP0F1RSTCMT0", 404),
         ("/api/cube?at=..%2F..", 422),
         ("/api/cube?expression=1", 422),
+        (f"/api/cube?at=staging.{63 * 'r'}.2024-06", 404),
+        (f"/api/cube?at={80 * 'r'}", 422),
         ("/api/blocks?month=2023-01", 422),
         ("/api/blocks?month=June", 422),
         ("/api/pixel?lon=0&lat=0&variable=NDVI", 422),
         ("/api/pixel?lon=nan&lat=0&variable=NDVI", 422),
         ("/api/pixel?lon=12.05&lat=45.52&variable=NDVI&level=3x", 422),
         ("/api/pixel?lon=12.05&lat=45.52&variable=spatial_ref", 422),
+        ("/edr/main/position?coords=POINT(0 0)&parameter-name=NDVI", 422),
+        ("/edr/main/position?coords=POINT(12.07 45.53)", 422),
+        ("/edr/main/position?coords=POINT(12.07 45.53)&parameter-name=NOPE", 422),
+        ("/edr/main/position?coords=POINT(12.07 45.53)&parameter-name=NDVI&crs=EPSG:3857", 422),
+        ("/edr/main/position?coords=POINT(12.07 45.53)&parameter-name=NDVI&f=netcdf", 422),
+        ("/edr/main/position?coords=POINT(12.07 45.53)&parameter-name=NDVI&datetime=June", 422),
+        ("/edr/main/position?coords=POINT(12.07 45.53)&parameter-name=NDVI&datetime=2030-01", 422),
+        ("/edr/main/position?coords=POINT(12.07 45.53)&parameter-name=" + "NDVI," * 30, 422),
+        ("/edr/main/position?coords=MULTIPOINT((12 45),(12 46))&parameter-name=NDVI", 422),
+        ("/edr/nowhere/position?coords=POINT(12.07 45.53)&parameter-name=NDVI", 404),
+        ("/edr/main/area?coords=POLYGON((0 0,1 1,1 0,0 0))", 404),
         ("/tiles/main/NOPE/5/1/1.png", 422),
         ("/tiles/main/red,green/5/1/1.png", 422),
         ("/tiles/main/red/5/32/1.png", 404),

@@ -2,6 +2,7 @@
 
 import multiprocessing as mp
 import os
+from dataclasses import replace
 
 import icechunk
 import pytest
@@ -10,7 +11,7 @@ from patches import MONTH, REGION, Counting, contents, cube_at, make, plan_of
 
 from neve.build import staging
 from neve.build.engine import Inline
-from neve.build.month import build_month
+from neve.build.month import Wishes, build_month
 from neve.cube.store import Cube, open_cube
 
 ALL, NEAR = slice(None), slice(0, 32)
@@ -122,6 +123,55 @@ def test_what_was_staged_twice_is_taken_over_whole(scenes, tmp_path, at_once):
     again = open_cube(str(tmp_path / "cube"), cube.layout)
     assert build_month(plan_of(scenes), again, engine, BY).resumed == 3
     assert engine.blocks == ["1-1"]
+
+
+@pytest.mark.parametrize(("ours", "theirs"), [("both", "whole"), ("west", "both")])
+def test_the_loser_of_a_conflict_computes_nothing_again(scenes, tmp_path, ours, theirs):
+    """Also where the winner has data and the loser none: those chunks are taken back."""
+    listed = {"both": scenes, "whole": scenes[:1], "west": scenes[1:]}
+    cube, fresh = cube_at(tmp_path / "cube"), cube_at(tmp_path / "fresh")
+    shrunk = Wishes(allow_shrink=True)
+
+    class Beaten(Counting):
+        def map(self, function, tasks):
+            yield from super().map(function, tasks)
+            if len(cube.history()) == 2:
+                build_month(plan_of(listed[theirs]), cube, Inline(), BY)
+
+    engine = Beaten()
+    report = build_month(plan_of(listed[ours]), cube, engine, BY, wishes=shrunk)
+    assert sorted(engine.blocks) == ["0-0", "0-1", "1-0", "1-1"]
+    assert (report.recomputed, report.resumed > 0) == (0, True)
+    build_month(plan_of(listed[ours]), fresh, Inline(), BY)
+    assert contents(cube) == contents(fresh)
+    assert cube.repository.list_branches() == {"main"}
+
+
+class Losing(Dies):
+    """Says of the first block that a scene of it was lost, and writes it all the same."""
+
+    def map(self, function, tasks):
+        for number, result in enumerate(super().map(function, tasks)):
+            yield result if number else replace(result, lost=(("whole", "gone", "here"),))
+
+
+def test_pixels_of_a_loss_are_not_taken_for_those_staged_before(scenes, tmp_path, at_once):
+    """All blocks of an inline engine are in one fork: staging one block's pixels stages all."""
+    cube, fresh = cube_at(tmp_path / "cube"), cube_at(tmp_path / "fresh")
+    for listed, engine in ((scenes, Dies(2)), (scenes[:1], Losing(2))):
+        with pytest.raises(SystemExit):
+            build_month(plan_of(listed), cube, engine, BY)
+    build_month(plan_of(scenes), cube, Inline(), BY)
+    build_month(plan_of(scenes), fresh, Inline(), BY)
+    assert contents(cube) == contents(fresh)
+
+
+def test_a_rebuild_stages_nothing(scenes, tmp_path, at_once):
+    cube = cube_at(tmp_path / "cube")
+    build_month(plan_of(scenes), cube, Inline(), BY)
+    with pytest.raises(SystemExit):
+        build_month(plan_of(scenes), cube, Dies(3), BY, wishes=Wishes(rebuild=True))
+    assert cube.repository.list_branches() == {"main"}
 
 
 def test_a_short_month_is_not_staged(scenes, tmp_path):

@@ -13,7 +13,7 @@ from zarr.storage import LocalStore, MemoryStore
 
 from neve.cube import chunks
 from neve.cube.codec import codec_of
-from neve.cube.stored_chunks import StoredChunks
+from neve.cube.stored_chunks import StoredChunks, read
 
 SHAPE, CHUNKS = (3, 50, 70), (1, 16, 32)
 KINDS = {
@@ -60,9 +60,9 @@ def cuts():
 
 def check(array, stored):
     for cut in cuts():
-        values = stored.read(cut)
-        assert values.dtype == array.dtype
-        np.testing.assert_array_equal(values, array[cut])
+        for values in (stored.read(cut), read(array, cut)):
+            assert values.dtype == array.dtype
+            np.testing.assert_array_equal(values, array[cut])
 
 
 @pytest.mark.parametrize("kind", KINDS)

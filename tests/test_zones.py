@@ -18,10 +18,10 @@ from neve.cube import creation
 from neve.cube.history import last_changes
 from neve.cube.layout import CLEAR, NEVER, layout_of
 from neve.cube.places import open_repository
-from neve.cube.reader import open_tree
 from neve.errors import CubeMismatch, RegionInvalid
 from neve.grid import zone_grid
 from neve.land import enumerate_blocks
+from neve.opened import open as open_tree
 from neve.region import load
 from neve.scenes.values import SceneList
 

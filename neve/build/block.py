@@ -21,14 +21,27 @@ from neve.build.checks import verify_block
 from neve.build.levels import Arrays, level_arrays, with_indices
 from neve.compositing import composite as composing
 from neve.compositing.composite import Composite, Recipe
-from neve.cube import chunks, geozarr
+from neve.cube import chunks, geozarr, stored_chunks
+from neve.cube.codec import Array
 from neve.cube.layout import CLEAR, CLOUDY, LAND_FILTERED, NO_SCENES, Layout
 from neve.cube.records import Records
 from neve.grid import Block, Grid
+from neve.reading.ranges import Reads
 from neve.scenes.values import FILL, Scene
+
+Stored = Mapping[str, Array]
 
 # Further pieces would read more source pixels at their seams than they save memory.
 SMALLEST_PIECE = 256
+
+
+@dataclass(frozen=True)
+class Means:
+    """What a block may use: bytes of memory, ``threads`` for computing, ways to read files."""
+
+    memory: float
+    threads: int
+    reads: Reads
 
 
 @dataclass(frozen=True)
@@ -37,7 +50,7 @@ class BlockTask:
 
     layout: Layout
     recipe: Recipe
-    memory: float
+    means: Means
     month_index: int
     block: Block
     scenes: tuple[Scene, ...]
@@ -74,7 +87,7 @@ def run_block(task: BlockTask) -> BlockResult:
     is not what was computed; nothing is published then.
     """
     began = time.perf_counter()
-    composite = compose_in_budget(task.block.grid, task.scenes, task.recipe, task.memory)
+    composite = compose_in_budget(task.block.grid, task.scenes, task.recipe, task.means)
     levels = level_arrays(composite, task.layout, task.block.grid)
     coarse: dict[int, Arrays] = {}
     for factor, arrays in levels.items():
@@ -86,11 +99,12 @@ def run_block(task: BlockTask) -> BlockResult:
             write_owned(task, factor, arrays)
     valid = int(np.count_nonzero(levels[1]["valid_fraction"]))
     days = len({scene.day for scene in task.scenes})
+    stored = {factor: stored_arrays(task.fork, factor) for factor in levels if factor not in coarse}
     odd = verify_block(
         task.layout,
         task.block,
         lambda factor, name: (
-            coarse[factor][name] if factor in coarse else _read(task, factor, name)
+            coarse[factor][name] if factor in coarse else _read(task, factor, stored[factor][name])
         ),
         days,
     )
@@ -122,7 +136,8 @@ def clear_block(task: BlockTask) -> BlockResult:
         for factor in task.layout.levels
     }
     for factor in filter(task.layout.owned, levels):
-        write_level(task.fork, factor, task.month_index, grid, levels[factor])
+        stored = stored_arrays(task.fork, factor)
+        write_level(stored, factor, task.month_index, grid, levels[factor])
     coarse = {factor: arrays for factor, arrays in levels.items() if not task.layout.owned(factor)}
     counts = np.zeros(1, np.int64)
     none = np.zeros(len(task.layout.stored), np.int64)
@@ -170,21 +185,21 @@ def predict_memory(layout: Layout, recipe: Recipe, grid: Grid, scenes: int, budg
 
 
 def compose_in_budget(
-    grid: Grid, scenes: tuple[Scene, ...], recipe: Recipe, budget: float
+    grid: Grid, scenes: tuple[Scene, ...], recipe: Recipe, means: Means
 ) -> Composite:
-    """``composing.compose``, in as few pieces as the memory budget (bytes) allows.
+    """``composing.compose``, in as few pieces as the memory allows.
 
     The pieces' pixels are bit-identical to those of the whole.
     """
-    size = piece_size(grid, len(scenes), recipe, budget)
+    size = piece_size(grid, len(scenes), recipe, means.memory)
     if size >= max(grid.shape):
-        return composing.compose(grid, scenes, recipe)
+        return composing.compose(grid, scenes, recipe, means.reads, means.threads)
     bands = {band: np.full(grid.shape, FILL, np.int16) for band in recipe.bands}
     count = np.zeros(grid.shape, np.uint16)
     used: set[str] = set()
     lost: set[tuple[str, str, str]] = set()
     for piece in grid.blocks(size):
-        part = composing.compose(piece.grid, scenes, recipe)
+        part = composing.compose(piece.grid, scenes, recipe, means.reads, means.threads)
         rows = slice(piece.i * size, piece.i * size + piece.grid.height)
         cols = slice(piece.j * size, piece.j * size + piece.grid.width)
         count[rows, cols] = part.count
@@ -201,7 +216,7 @@ def write_owned(task: BlockTask, factor: int, arrays: Arrays) -> NDArray[np.int6
     Only one chunk of every variable is in memory at a time.
     """
     level = task.block.grid.level(factor)
-    stored = _stored(task.fork, factor)
+    stored = stored_arrays(task.fork, factor)
     size, buffers = task.layout.chunk, indices.Buffers()
     invalid = np.zeros(len(task.layout.stored), np.int64)
     for row, col in product(range(0, level.height, size), range(0, level.width, size)):
@@ -215,22 +230,23 @@ def write_owned(task: BlockTask, factor: int, arrays: Arrays) -> NDArray[np.int6
 
 
 def write_level(
-    fork: ForkSession, factor: int, month_index: int, grid: Grid, arrays: Mapping[str, NDArray[Any]]
+    stored: Stored, factor: int, month_index: int, grid: Grid, arrays: Mapping[str, NDArray[Any]]
 ) -> None:
     """Write a block's arrays of one level; ``grid`` is the block's native piece."""
-    level, stored = grid.level(factor), _stored(fork, factor)
+    level = grid.level(factor)
     start = (month_index, level.row, level.col)
     chunks.write([(stored[name], start, values[None]) for name, values in arrays.items()])
 
 
-def _read(task: BlockTask, factor: int, name: str) -> NDArray[Any]:
-    """A variable of a block's level as the fork has it."""
-    level = task.block.grid.level(factor)
-    rows = slice(level.row, level.row + level.height)
-    cols = slice(level.col, level.col + level.width)
-    return np.array(_stored(task.fork, factor)[name][task.month_index, rows, cols])
-
-
-def _stored(fork: ForkSession, factor: int) -> dict[str, zarr.Array[Any]]:
+def stored_arrays(fork: ForkSession, factor: int) -> Stored:
+    """The arrays of a level in a fork, by name."""
     group = zarr.open_group(fork.store, path=geozarr.level_name(factor), mode="r+")
     return dict(group.arrays())
+
+
+def _read(task: BlockTask, factor: int, array: Array) -> NDArray[Any]:
+    """A variable of a block's level as the fork has it."""
+    level, month = task.block.grid.level(factor), task.month_index
+    rows = slice(level.row, level.row + level.height)
+    cols = slice(level.col, level.col + level.width)
+    return stored_chunks.read(array, (slice(month, month + 1), rows, cols))[0]

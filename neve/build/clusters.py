@@ -8,7 +8,8 @@ store, or a file system that all of them mount.
 """
 
 import sys
-from collections.abc import Callable, Iterable, Iterator
+import time
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,10 @@ class Dask:
 
     workers: int
     address: str | None = None
+
+    def threads(self, tasks: int) -> int:
+        """A worker's one."""
+        return 1
 
     def map[T, R](self, function: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
         """See ``Engine.map``. Raises ``Retry`` when no scheduler answers, ``Stop`` when tasks
@@ -71,12 +76,20 @@ class Dask:
 class Lithops:
     """Functions of a cloud, as Lithops' own configuration says; without one, local processes.
 
-    The functions' runtime must have this version of neve installed.
+    The functions' runtime must have this version of neve installed. Every call starts a process
+    that imports it, so that where there are more tasks than functions at once a call does several;
+    after ``seconds``, which pay for a start, it hands back what it has and another does the others.
     """
+
+    seconds: float = 60.0
+
+    def threads(self, tasks: int) -> int:
+        """A function's one."""
+        return 1
 
     def map[T, R](self, function: Callable[[T], R], tasks: Iterable[T]) -> Iterator[R]:
         """See ``Engine.map``. Raises ``AskPerson`` where Lithops is not installed."""
-        todo = [(task,) for task in tasks]
+        todo = list(tasks)
         if not todo:
             return
         try:
@@ -88,10 +101,35 @@ class Lithops:
         # Its own default is the first ``python`` on the path.
         config.setdefault("localhost", {}).setdefault("runtime", sys.executable)
         with lithops.FunctionExecutor(config=config, log_level=None) as executor:
-            pending = executor.map(function, todo, include_modules=None)
+
+            def call(batches: list[list[T]]) -> dict[Any, list[T]]:
+                data = [(function, batch, self.seconds) for batch in batches]
+                return dict(
+                    zip(executor.map(_some, data, include_modules=None), batches, strict=True)
+                )
+
+            found = executor.config[executor.backend]
+            each = found["worker_processes"]  # "AUTO": the cores of a function, wherever it runs
+            calls = found["max_workers"] * (each if isinstance(each, int) else 1)
+            calls = min(calls, len(todo))
+            pending = call([todo[k::calls] for k in range(calls)])
             while pending:
-                done, pending = executor.wait(
-                    pending, return_when=ANY_COMPLETED, show_progressbar=False
+                done, _ = executor.wait(
+                    list(pending), return_when=ANY_COMPLETED, show_progressbar=False
                 )
                 for future in done:
-                    yield future.result()
+                    results = future.result()
+                    yield from results
+                    if left := pending.pop(future)[len(results) :]:
+                        pending |= call([left])
+
+
+def _some[T, R](function: Callable[[T], R], tasks: Sequence[T], seconds: float) -> list[R]:
+    """The results of the first tasks: as many as are begun within ``seconds``, at least one."""
+    end = time.monotonic() + seconds
+    results = [function(tasks[0])]
+    for task in tasks[1:]:
+        if time.monotonic() >= end:
+            break
+        results.append(function(task))
+    return results

@@ -11,7 +11,7 @@ from functools import partial
 
 import numpy as np
 
-from neve.build.block import BlockResult, BlockTask, clear_block, record, run_block
+from neve.build.block import BlockResult, BlockTask, Means, clear_block, record, run_block
 from neve.build.checks import Check, Made, month_checks, refuse_loss, refuse_losses
 from neve.build.engine import Engine
 from neve.build.plan import Change, MonthPlan, change_of
@@ -20,11 +20,14 @@ from neve.build.staging import Staging
 from neve.build.watching import refuse_shrink
 from neve.cube import geozarr
 from neve.cube.history import last_change
+from neve.cube.places import explained
 from neve.cube.records import Records
 from neve.cube.store import MAIN, Cube
 from neve.errors import MonthConflict
+from neve.grid import Block
 from neve.previews.drawing import draw_previews
 from neve.previews.month import month_canvas
+from neve.region import Region
 
 CONFLICT_RETRIES = 3
 GIB = 2**30
@@ -96,18 +99,21 @@ def build_month(
 
     Only blocks whose scenes differ from those they were made of are made; where there are none,
     nothing is published. When another writer publishes the same month meanwhile, the attempt
-    starts again from the new state. Raises ``ScenesVanished``, ``BlockFailed`` or
-    ``MonthConflict``; main is then as it was.
+    starts again from the new state, and takes over its blocks that are still wanted; where all
+    are to be rebuilt nothing is staged, and none is taken over. Raises
+    ``ScenesVanished``, ``BlockFailed``, ``MonthConflict``, or what ``explained`` makes of the
+    store's troubles; main is then as it was.
     """
-    published = last_change(cube.repository, plan.month, plan.region.name)
-    if published and not wishes.allow_shrink:
-        refuse_shrink(plan.region, plan.month, len(plan.promised), len(published.scenes))
-    for _ in range(CONFLICT_RETRIES):
-        try:
-            return _attempt(plan, cube, engine, provenance, progress, wishes)
-        except MonthConflict as error:
-            conflict = error
-    raise conflict
+    with explained(cube.location):
+        published = last_change(cube.repository, plan.month, plan.region.name)
+        if published and not wishes.allow_shrink:
+            refuse_shrink(plan.region, plan.month, len(plan.promised), len(published.scenes))
+        for _ in range(CONFLICT_RETRIES):
+            try:
+                return _attempt(plan, cube, engine, provenance, progress, wishes)
+            except MonthConflict as error:
+                conflict = error
+        raise conflict
 
 
 def _attempt(
@@ -128,7 +134,8 @@ def _attempt(
     if not change.works and not change.marked:
         Staging(plan, cube).drop()
         return _unchanged(plan, cube, recorded, wishes, began)
-    task = partial(BlockTask, plan.layout, plan.region.recipe(), plan.region.memory * GIB, index)
+    means = _means(plan.region, engine.threads(len(change.works)))
+    task = partial(BlockTask, plan.layout, plan.region.recipe(), means, index)
     blocks = [*change.emptied, *(work.block for work in change.works)]
     shared = SharedChunks(plan.layout, blocks, own_fork, index)
     for block in change.emptied:
@@ -146,7 +153,8 @@ def _attempt(
         if work.block not in done
     ]
     for result in engine.map(run_block, todo):
-        staging.add(result)
+        if not wishes.rebuild:  # main may tell their fingerprints of a block that lost scenes
+            staging.add(result)
         shared.add(result)
         results.append(replace(result, coarse={}))
         progress(len(results), len(todo))
@@ -160,29 +168,27 @@ def _attempt(
     # An engine that runs in this process hands the same fork back; it is merged once.
     forks = {id(result.fork): result.fork for result in results}
     own_fork.merge(*forks.values())
-    # What is stretched by the month's own values changes everywhere.
-    fixed = all(preview.stretch for preview in plan.layout.previews)
-    drawn = [*change.emptied, *(w.block for w in (change.works if fixed else plan.works))]
-    previews = draw_previews(month_canvas(plan.layout, own_fork, index, drawn))
+    previews = draw_previews(month_canvas(plan.layout, own_fork, index, _drawn(plan, change)))
     checks = month_checks(plan, recorded, own_fork.store, _made(results, wishes))
-    snapshot = transaction.commit(
-        [own_fork],
-        f"{plan.region.name} {plan.month}: {len(plan.promised)} scenes, "
-        f"{len(todo)} of {len(plan.works)} blocks",
-        {
-            "region": plan.region.name,
-            "month": plan.month,
-            "fingerprint": plan.fingerprint,
-            "scenes": list(plan.promised),
-            "lost": lost,
-            "collection": plan.region.collection,
-            "valid_fraction": report.valid_pixels / plan.layout.pixels,
-            "counts": list(report.counts),
-            "run_id": provenance.run_id,
-            "code_version": provenance.code_version,
-            "previews": previews,
-        },
-    )
+    with staging.kept_on_conflict():
+        snapshot = transaction.commit(
+            [own_fork],
+            f"{plan.region.name} {plan.month}: {len(plan.promised)} scenes, "
+            f"{len(todo)} of {len(plan.works)} blocks",
+            {
+                "region": plan.region.name,
+                "month": plan.month,
+                "fingerprint": plan.fingerprint,
+                "scenes": list(plan.promised),
+                "lost": lost,
+                "collection": plan.region.collection,
+                "valid_fraction": report.valid_pixels / plan.layout.pixels,
+                "counts": list(report.counts),
+                "run_id": provenance.run_id,
+                "code_version": provenance.code_version,
+                "previews": previews,
+            },
+        )
     staging.drop()
     return replace(
         report,
@@ -196,6 +202,16 @@ def _attempt(
         lost=tuple(lost),
         seconds=time.perf_counter() - began,
     )
+
+
+def _means(region: Region, threads: int) -> Means:
+    return Means(region.memory * GIB, threads, region.reading.reads())
+
+
+def _drawn(plan: MonthPlan, change: Change) -> list[Block]:
+    """Blocks whose previews change: of those stretched by the month's own values all do."""
+    fixed = all(preview.stretch for preview in plan.layout.previews)
+    return [*change.emptied, *(w.block for w in (change.works if fixed else plan.works))]
 
 
 def _made(results: Sequence[BlockResult], wishes: Wishes) -> Made:

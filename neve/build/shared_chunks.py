@@ -6,12 +6,11 @@ here: computing cells (``block``), running blocks (``build``).
 
 from collections.abc import Sequence
 
-import zarr
 from icechunk.session import ForkSession
 
-from neve.build.block import BlockResult, write_level
+from neve.build.block import BlockResult, Stored, stored_arrays, write_level
 from neve.build.levels import Arrays
-from neve.cube import geozarr
+from neve.cube import stored_chunks
 from neve.cube.layout import Layout
 from neve.grid import Block, Grid
 
@@ -30,6 +29,7 @@ class SharedChunks:
         self._layout = layout
         self._fork = fork
         self._index = month_index
+        self._stored: dict[int, Stored] = {}
         self._open: dict[tuple[int, int, int], tuple[Grid, Arrays]] = {}
         self._missing: dict[tuple[int, int, int], int] = {}
         for factor in layout.factors:
@@ -49,7 +49,7 @@ class SharedChunks:
                 self._missing[key] -= 1
                 if not self._missing[key]:
                     native = self._native_piece(key)
-                    write_level(self._fork, factor, self._index, native, chunk)
+                    write_level(self._arrays(factor), factor, self._index, native, chunk)
                     del self._open[key]
 
     def _keys(self, factor: int, block: Grid) -> list[tuple[int, int, int]]:
@@ -59,6 +59,11 @@ class SharedChunks:
         cols = range(level.col // size, (level.col + level.width - 1) // size + 1)
         return [(factor, i, j) for i in rows for j in cols]
 
+    def _arrays(self, factor: int) -> Stored:
+        if factor not in self._stored:
+            self._stored[factor] = stored_arrays(self._fork, factor)
+        return self._stored[factor]
+
     def _native_piece(self, key: tuple[int, int, int]) -> Grid:
         factor, i, j = key
         size = self._layout.chunk * factor
@@ -66,11 +71,13 @@ class SharedChunks:
 
     def _present(self, key: tuple[int, int, int]) -> tuple[Grid, Arrays]:
         """A chunk of every variable as it is so far."""
-        grid = self._native_piece(key).level(key[0])
-        group = zarr.open_group(self._fork.store, path=geozarr.level_name(key[0]), mode="r")
+        factor, *_ = key
+        grid = self._native_piece(key).level(factor)
+        stored = self._arrays(factor)
+        month = slice(self._index, self._index + 1)
         rows, cols = slice(grid.row, grid.row + grid.height), slice(grid.col, grid.col + grid.width)
         return grid, {
-            v.name: group[v.name][self._index, rows, cols]  # type: ignore[index, misc]
+            v.name: stored_chunks.read(stored[v.name], (month, rows, cols))[0]
             for v in self._layout.variables
         }
 

@@ -10,19 +10,20 @@ new attempt's own fork: nothing of a stale snapshot is ever merged into main.
 
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 import icechunk as ic
 import numpy as np
 import zarr
 from icechunk.session import ForkSession
 
-from neve.build.block import BlockResult, record, write_level
+from neve.build.block import BlockResult, record, stored_arrays, write_level
 from neve.build.levels import Arrays
 from neve.build.plan import MonthPlan, Work
 from neve.cube import geozarr
 from neve.cube.records import Records
-from neve.cube.store import Cube
-from neve.errors import Retry
+from neve.cube.store import STAGING, Cube
+from neve.errors import MonthConflict, Retry
 
 # A month that takes less is not staged; staging takes at most a tenth of the time.
 SECONDS = 60.0
@@ -40,7 +41,7 @@ class Staging:
         self._plan = plan
         self._cube = cube
         self._index = plan.layout.month_index(plan.month)
-        self._name = f"staging.{plan.region.name}.{plan.month}"
+        self._name = f"{STAGING}{plan.region.name}.{plan.month}"
         self._wanted = {work.block: work.fingerprint for work in plan.works}
         self._waiting: list[BlockResult] = []
         self.trouble = ""
@@ -63,19 +64,33 @@ class Staging:
         """Keep a finished block; from time to time they are put on the branch."""
         if not result.lost and not self.trouble:
             self._waiting.append(result)
-        if self._waiting and time.monotonic() >= self._next:
+        if time.monotonic() >= self._next:
             began = time.monotonic()
-            try:
-                self._flush()
-            except (ic.IcechunkError, Retry) as error:
-                self.trouble = str(error)
+            self._keep()
             now = time.monotonic()
             self._next = now + max(SECONDS, (now - began) / SHARE)
+
+    @contextmanager
+    def kept_on_conflict(self) -> Iterator[None]:
+        """Where another writer was first or holds the lock, the next attempt finds the blocks."""
+        try:
+            yield
+        except (MonthConflict, Retry):
+            self._keep()
+            raise
 
     def drop(self) -> None:
         """Remove the branch: the month is published."""
         try:
             self._cube.unstage(self._name)
+        except (ic.IcechunkError, Retry) as error:
+            self.trouble = str(error)
+
+    def _keep(self) -> None:
+        if not self._waiting:
+            return
+        try:
+            self._flush()
         except (ic.IcechunkError, Retry) as error:
             self.trouble = str(error)
 
@@ -86,6 +101,11 @@ class Staging:
         def write(session: ic.Session) -> None:
             session.merge(*forks.values())
             records = Records.read(self._plan.layout, session.store, self._index)
+            # A shared fork holds pixels of blocks that are not staged (yet, or for a loss): what
+            # the branch tells of them by an older plan is no longer true.
+            for block, fingerprint in self._wanted.items():
+                if records.fingerprint[place := records.place(block)] != fingerprint:
+                    records.fingerprint[place] = 0
             for result in waiting:
                 record(records, result, self._wanted[result.block])
                 for factor, arrays in result.coarse.items():
@@ -109,7 +129,8 @@ class Staging:
                 for v in layout.variables
             }
             if layout.owned(factor):
-                write_level(fork, factor, self._index, grid, levels.pop(factor))
+                stored = stored_arrays(fork, factor)
+                write_level(stored, factor, self._index, grid, levels.pop(factor))
         return BlockResult(
             block=work.block,
             fork=fork,

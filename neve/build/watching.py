@@ -33,7 +33,7 @@ class Finding:
 def list_scenes(region: Region, month: str, catalog: Catalog) -> SceneList:
     """The scenes of a region's month as the catalogue tells of them now."""
     items = catalog.search(region.collection, region.window().lonlat_bounds(), month)
-    return choose(items, region.bands, month, catalog.base)
+    return choose(items, region.bands, month, catalog.reach)
 
 
 def months_to_watch(region: Region, today: date, everything: bool) -> Iterator[str]:

@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urljoin, urlsplit
 
 import urllib3
 from pystac import Link
@@ -18,7 +18,8 @@ from pystac_client.stac_api_io import StacApiIO
 
 from neve.errors import AskPerson, CatalogUnavailable
 from neve.scenes.footprints import Bounds, boxes
-from neve.scenes.hrefs import joined
+from neve.scenes.hosts import FIX, named
+from neve.scenes.hrefs import Reach, joined, shown
 from neve.scenes.values import month_bounds
 
 PAGE = 50  # Earth Search answers 502 to large pages
@@ -31,17 +32,19 @@ class StacApi:
     """A STAC API behind a URL.
 
     Each request waits ``timeout`` seconds at most and is tried ``retries`` + 1 times, with pauses
-    that double from ``pause`` seconds on.
+    that double from ``pause`` seconds on. ``hosts``: those that the region names.
     """
 
     name: str
     timeout: float = 30.0
     retries: int = 5
     pause: float = 0.5
+    hosts: tuple[str, ...] = ()
 
     @property
-    def base(self) -> None:
-        """None: no local file may be named."""
+    def reach(self) -> Reach:
+        """See Catalog."""
+        return Reach(home=urlsplit(self.name).hostname or "", hosts=self.hosts)
 
     def search(self, collection: str, bounds: Bounds, month: str) -> list[dict[str, Any]]:
         """See Catalog."""
@@ -74,7 +77,7 @@ class StacApi:
             allowed_methods=None,  # POST too: a search changes nothing
             retry_after_max=_LONGEST_WAIT,
         )
-        return _HttpOnly(max_retries=retry, timeout=self.timeout)
+        return _AtHome(self.reach.trusted, max_retries=retry, timeout=self.timeout)
 
     def _complete(self, io: StacApiIO, search: ItemSearch) -> dict[str, dict[str, Any]]:
         """Every item of a search by its text; CatalogUnavailable where pages miss or repeat."""
@@ -125,14 +128,32 @@ class StacApi:
             ) from None
 
 
-class _HttpOnly(StacApiIO):
-    """Follows links of the catalogue over HTTP alone: the library would open local files too."""
+class _AtHome(StacApiIO):
+    """Follows links and redirects over HTTP to the catalogue's own host and those named alone.
+
+    The library would open local files too, and take the catalogue's credentials anywhere.
+    """
+
+    def __init__(self, hosts: tuple[str, ...], **options: Any) -> None:
+        super().__init__(**options)
+        self._hosts = hosts
+        # Called for each answer, before a redirect is followed.
+        self.session.hooks["response"].append(self._check_redirect)
 
     def read_text(self, source: Any, *args: Any, **kwargs: Any) -> str:
-        href = source.to_dict()["href"] if isinstance(source, Link) else str(source)
-        if not href.startswith(("http://", "https://")):
-            raise APIError(f"link to {href!r:.200} is no http(s) URL")
+        self._check(source.to_dict()["href"] if isinstance(source, Link) else str(source))
         return super().read_text(source, *args, **kwargs)
+
+    def _check_redirect(self, answer: Any, **_: Any) -> None:
+        if answer.is_redirect:
+            self._check(urljoin(answer.url, answer.headers["location"]))
+
+    def _check(self, href: str) -> None:
+        parts = urlsplit(href)
+        if parts.scheme not in ("http", "https"):
+            raise APIError(f"link to {shown(href)!r:.200} is no http(s) URL")
+        if not named(parts.hostname or "", self._hosts):
+            raise APIError(f"link to another host, {shown(href)!r:.200}; {FIX}")
 
 
 def _matched(page: dict[str, Any]) -> int | None:

@@ -16,7 +16,7 @@ from shapely.geometry.base import BaseGeometry
 
 from neve.errors import AskPerson, SceneRejected
 from neve.scenes.footprints import Bounds, boxes, cut_at_180, footprint
-from neve.scenes.hrefs import joined
+from neve.scenes.hrefs import Reach, joined
 from neve.scenes.items import UNREADABLE, item_time
 from neve.scenes.values import month_bounds
 
@@ -26,10 +26,12 @@ class LocalCatalog:
     """A folder, all ``*.json`` below it being items or item-collections, or one such file.
 
     Catalogs and collections between them are passed over. What cannot be read as an item is
-    handed on as a broken one, so that it is recorded rather than missed.
+    handed on as a broken one, so that it is recorded rather than missed. ``hosts``: those that
+    the region names.
     """
 
     path: Path
+    hosts: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
@@ -37,9 +39,13 @@ class LocalCatalog:
         return str(self.path)
 
     @property
-    def base(self) -> str:
-        """The folder that hrefs must stay inside."""
-        return str(self.path if self.path.is_dir() else self.path.parent)
+    def reach(self) -> Reach:
+        """See Catalog."""
+        return Reach(base=str(self._folder), hosts=self.hosts)
+
+    @property
+    def _folder(self) -> Path:
+        return self.path if self.path.is_dir() else self.path.parent
 
     def search(self, collection: str, bounds: Bounds, month: str) -> list[dict[str, Any]]:
         """See Catalog."""
@@ -57,7 +63,7 @@ class LocalCatalog:
         return [item for item in here if _may_match(item, area, start, end)]
 
     def _items(self, file: Path) -> Iterator[dict[str, Any]]:
-        name = str(file.relative_to(self.base))
+        name = str(file.relative_to(self._folder))
         try:
             content = json.loads(file.read_text(encoding="utf-8"))
         except (OSError, ValueError, RecursionError) as error:

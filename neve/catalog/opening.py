@@ -12,19 +12,19 @@ from neve.catalog.api import StacApi
 from neve.catalog.folder import LocalCatalog
 from neve.errors import AskPerson
 from neve.scenes.footprints import Bounds
-from neve.scenes.hrefs import is_remote
+from neve.scenes.hrefs import Reach, is_remote, shown
 
 
 class Catalog(Protocol):
-    """A place to search. ``base`` is what ``choose`` needs to resolve and bound the hrefs."""
+    """A place to search. ``reach`` is what ``choose`` needs to resolve and bound the hrefs."""
 
     @property
     def name(self) -> str:
         """URL or path, for messages."""
 
     @property
-    def base(self) -> str | None:
-        """The folder that local hrefs must stay inside, None for a remote catalogue."""
+    def reach(self) -> Reach:
+        """Where the items may lead: a folder's also into it, an API's also to its own host."""
 
     def search(self, collection: str, bounds: Bounds, month: str) -> list[dict[str, Any]]:
         """All items of a collection that touch ``bounds`` within ``month`` ("2023-08", UTC).
@@ -36,16 +36,22 @@ class Catalog(Protocol):
         """
 
 
-def open_catalog(location: str) -> Catalog:
+def open_catalog(location: str, hosts: tuple[str, ...] = ()) -> Catalog:
     """A STAC API for ``http(s)://…``, else a local folder of items or an item-collection file.
 
-    Nothing is fetched yet. Raises AskPerson where no such file or folder exists.
+    ``hosts``: those that the region names. Nothing is fetched yet. Raises AskPerson where no such
+    file or folder exists, and for a URL that holds credentials.
     """
     if location.startswith(("http://", "https://")):
-        return StacApi(location.rstrip("/"))
+        if shown(location) != location:
+            raise AskPerson(
+                f"catalogue {shown(location)}: a URL without user name, password and query; "
+                "credentials of a catalogue belong into ~/.netrc"
+            )
+        return StacApi(location.rstrip("/"), hosts=hosts)
     if is_remote(location):
-        raise AskPerson(f"catalogue {location}: give an http(s) URL, a folder or a file")
+        raise AskPerson(f"catalogue {shown(location)}: give an http(s) URL, a folder or a file")
     path = Path(location).resolve()
     if not path.exists():
         raise AskPerson(f"catalogue {path}: no such file or folder; correct the path")
-    return LocalCatalog(path)
+    return LocalCatalog(path, hosts)

@@ -1,10 +1,12 @@
 """Starting the Dagster project's own process for a build."""
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from subprocess import PIPE
 
 import neve
 from neve.errors import AskPerson
@@ -23,26 +25,35 @@ def project_folder() -> Path:
     raise AskPerson("no Dagster project here: run this inside a checkout of neve")
 
 
-def build_month(region: Path, month: str, options: Mapping[str, str | bool] = {}) -> int:
-    """Run the month's assets in a process of the Dagster project; returns its exit code.
+def build_month(
+    region: Path, month: str, options: Mapping[str, str | bool] = {}
+) -> tuple[int, dict[str, object]]:
+    """Run the month's assets in a process of the Dagster project.
 
     ``options``: ``catalog``, ``store`` and ``workers``, and the flags of ``pipelines.month``.
+    Returns its exit code and, where that is 0, what it published.
     """
     given = dict(options)
     for place in ("catalog", "store"):
         if given.get(place):
             given[place] = located(str(given[place]))
-    return _run("pipelines.month", [str(region.absolute()), "--month", month], given)
+    done = _run("pipelines.month", [str(region.absolute()), "--month", month], given, PIPE)
+    return done.returncode, {} if done.returncode else json.loads(done.stdout.splitlines()[-1])
 
 
 def backfill(
     regions: Sequence[str], first: str, last: str, options: Mapping[str, str | bool]
 ) -> int:
-    """Run months of regions that the project knows, one after the other; returns the exit code."""
-    return _run("pipelines.backfill", [*regions, "--from", first, "--to", last], options)
+    """Run months of regions that the project knows, ``jobs`` at a time; returns the exit code."""
+    return _run("pipelines.backfill", [*regions, "--from", first, "--to", last], options).returncode
 
 
-def _run(program: str, arguments: Sequence[str], options: Mapping[str, str | bool]) -> int:
+def _run(
+    program: str,
+    arguments: Sequence[str],
+    options: Mapping[str, str | bool],
+    stdout: int | None = None,
+) -> subprocess.CompletedProcess[bytes]:
     project = project_folder()
     command = [sys.executable, "-m", program, *arguments]
     for name, value in options.items():
@@ -50,7 +61,7 @@ def _run(program: str, arguments: Sequence[str], options: Mapping[str, str | boo
             command += [f"--{name}"] if value is True else [f"--{name}", str(value)]
     # Dagster keeps its history where the project's dagster.yaml says.
     environment = {"DAGSTER_HOME": str(project)} | os.environ
-    return subprocess.run(command, cwd=project, env=environment, check=False).returncode
+    return subprocess.run(command, cwd=project, env=environment, check=False, stdout=stdout)
 
 
 def located(place: str) -> str:

@@ -12,10 +12,10 @@ from neve.cli.printing import described
 from neve.cli.tables import show
 from neve.cube.pictures import picture
 from neve.cube.places import open_repository
-from neve.cube.reader import open_tree
 from neve.demo.scenes import write_scenes
 from neve.demo.stac_api import serve
 from neve.errors import AskPerson
+from neve.opened import open as open_tree
 
 MONTHS = ("2024-06", "2024-07")
 REGION = """\
@@ -35,12 +35,13 @@ store: ../cube
 """
 
 
-def demonstrate(folder: Path) -> int:
+def demonstrate(folder: Path, as_json: bool = False) -> int:
     """Write scenes, serve them, build two months, print what there is; returns the exit code."""
     folder = folder.absolute()
     region = folder / "regions" / "demo.yaml"
     _make_room(folder, region)
-    with tqdm(desc="synthetic scenes", unit="scene") as bar:
+    # None: no bar where standard error is no terminal.
+    with tqdm(desc="synthetic scenes", unit="scene", disable=None) as bar:
         items = write_scenes(
             folder / "scenes", progress=lambda done, total: _show(bar, done, total)
         )
@@ -51,14 +52,15 @@ def demonstrate(folder: Path) -> int:
     region.write_text(REGION.format(bbox=inner, collection=items[0]["collection"]), "utf-8")
     with serve(folder / "scenes") as url:
         for month in MONTHS:
-            code = build_month(region, month, {"catalog": url})
+            code, _ = build_month(region, month, {"catalog": url})
             if code:
                 return code
     cube = open_tree(str(folder / "cube"))
     for month in MONTHS:
         picture(cube, month).save(folder / f"{month}.png")
-    show(described(cube, open_repository(str(folder / "cube")), "main"), as_json=False)
-    _print_next(folder)
+    show(described(cube, open_repository(str(folder / "cube")), "main"), as_json)
+    if not as_json:
+        _print_next(folder)
     return 0
 
 
@@ -88,4 +90,4 @@ def _print_next(folder: Path) -> None:
         f"{programs / 'dagster'} dev"
     )
     print("The map:")
-    print(f"  {programs / 'neve'} serve {folder / 'cube'}")
+    print(f"  {programs / 'neve'} open {folder / 'cube'}")

@@ -3,7 +3,7 @@
 import os
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,8 @@ from tqdm import tqdm
 
 from neve.build.engine import Inline, Processes
 from neve.embeddings.consolidation import consolidate
-from neve.embeddings.layout import layout_of
-from neve.embeddings.tiles import find_tiles
+from neve.embeddings.layout import EmbeddingLayout, layout_of
+from neve.embeddings.tiles import Tile, find_tiles
 from neve.errors import AskPerson
 from neve.overviews.pooling import check_factors
 
@@ -28,8 +28,35 @@ class Asked:
     workers: int
 
 
-def embed_tiles(asked: Asked, store: str, s3_options: Mapping[str, Any]) -> str:
+def planned(asked: Asked) -> dict[str, object]:
+    """What ``embed_tiles`` would put together; nothing is written."""
+    tiles, layout = _found(asked)
+    return {
+        "tiles": len(tiles),
+        "bands": layout.bands,
+        "pixels": f"{layout.window.height} × {layout.window.width} of {layout.grid.resolution:g}",
+        "crs": layout.grid.crs,
+        "levels": [f"{factor}x" for factor in layout.levels],
+    }
+
+
+def embed_tiles(asked: Asked, store: str, s3_options: Mapping[str, Any]) -> dict[str, object]:
     """Consolidate; says what was published. Raises ``AskPerson`` for wrong options."""
+    tiles, layout = _found(asked)
+    workers = asked.workers or os.cpu_count() or 1
+    engine = Inline() if workers < 0 else Processes(workers)
+    # None: no bar where standard error is no terminal.
+    with tqdm(unit="block", disable=None) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        report = consolidate(tiles, layout, store, engine, progress, s3_options)
+    return {"store": store} | asdict(report)
+
+
+def _found(asked: Asked) -> tuple[list[Tile], EmbeddingLayout]:
     zone = re.fullmatch(r"(\d{1,2})([NS])", asked.zone.upper())
     if zone is None or not 1 <= int(zone[1]) <= 60:
         raise AskPerson(f"--zone {asked.zone}: give a UTM zone and hemisphere, e.g. 33N")
@@ -39,17 +66,4 @@ def embed_tiles(asked: Asked, store: str, s3_options: Mapping[str, Any]) -> str:
         raise AskPerson(f"--factors {asked.factors}: {error}; give e.g. 4,16,64") from error
     code = (32600 if zone[2] == "N" else 32700) + int(zone[1])
     tiles = find_tiles(asked.folder, asked.year, f"EPSG:{code}")
-    layout = layout_of(tiles, asked.year, factors)
-    workers = asked.workers or os.cpu_count() or 1
-    engine = Inline() if workers < 0 else Processes(workers)
-    with tqdm(unit="block") as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        report = consolidate(tiles, layout, store, engine, progress, s3_options)
-    return (
-        f"{store}: {report.tiles} tiles in {report.blocks} blocks, {report.valid_pixels} pixels, "
-        f"snapshot {report.snapshot}"
-    )
+    return tiles, layout_of(tiles, asked.year, factors)

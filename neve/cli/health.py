@@ -57,7 +57,7 @@ def _region_checks(file: Path) -> Iterator[Check]:
 
 
 def _catalogue(region: Region) -> str:
-    source = open_catalog(region.catalog)
+    source = open_catalog(region.catalog, region.hosts)
     found = source.search(region.collection, region.grid().lonlat_bounds(), region.start)
     return f"{source.name}: {len(found)} items of {region.collection} in {region.start}"
 

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 
 import typer
 
-from neve.cli.tables import AsJson, row_of, show
+from neve.cli.tables import AsJson, row_of, show, show_one
 from neve.errors import AskPerson
 
 app = typer.Typer()
@@ -105,6 +105,8 @@ def status(ctx: typer.Context, store: Store, at: At = "main", as_json: AsJson = 
     from neve.cube.pictures import months
 
     cube = tree(ctx, store, at)
+    if "blocks" not in cube.children:
+        raise AskPerson(f"{store}: no monthly cube of neve's, so it has no blocks; see neve info")
     blocks = cube["blocks/status"]
     meanings = str(blocks.attrs["flag_meanings"]).split()
     values = blocks.to_numpy()
@@ -144,8 +146,9 @@ def sample(
     from neve.cube.sampling import sample as take
 
     rows = take(tree(ctx, store, at), [_lonlat(p) for p in point], variable, level)
-    if output is None:
+    if output is None or as_json:
         show({"samples": rows}, as_json)
+    if output is None:
         return 0
     import pandas as pd
 
@@ -172,13 +175,17 @@ def quicklook(
     month: Annotated[str, typer.Option(help="month, YYYY-MM; else the last")] = "",
     variable: Annotated[str, typer.Option(help="else true colour")] = "",
     at: At = "main",
+    as_json: AsJson = False,
 ) -> int:
     """Save a picture of a month."""
     from neve.cli.stores import tree
     from neve.cube.pictures import picture
 
     cube = tree(ctx, store, at)
-    _save(picture(cube, month or _months(cube)[-1], variable or None), output)
+    shown = month or _months(cube)[-1]
+    _save(picture(cube, shown, variable or None), output)
+    if as_json:
+        show_one("picture", {"file": str(output), "month": shown}, as_json)
     return 0
 
 
@@ -190,6 +197,7 @@ def animate(
     variable: Annotated[str, typer.Option(help="else true colour")] = "",
     width: Annotated[int, typer.Option(help="most pixels a side of a picture", min=16)] = 512,
     at: At = "main",
+    as_json: AsJson = False,
 ) -> int:
     """Save all months as a time-lapse; each picture names its month and snapshot."""
     from neve.cli.stores import repository, tree
@@ -206,6 +214,9 @@ def animate(
         _save(images[0], output, save_all=True, append_images=images[1:], duration=700, loop=0)
     else:
         _save(strip(images), output)
+    if as_json:
+        told = {"file": str(output), "months": _months(cube), "snapshot": snapshot}
+        show_one("pictures", told, as_json)
     return 0
 
 

@@ -7,7 +7,7 @@ import typer
 import xarray as xr
 
 from neve.cube.places import open_repository, s3_options
-from neve.cube.reader import open_tree
+from neve.opened import open as open_tree
 
 
 def repository(ctx: typer.Context, store: str) -> ic.Repository:

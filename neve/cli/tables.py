@@ -13,6 +13,7 @@ from rich.table import Table
 
 Row = Mapping[str, object]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be done, do nothing")]
 
 
 def show(tables: Mapping[str, Sequence[Row]], as_json: bool) -> None:
@@ -26,6 +27,14 @@ def show(tables: Mapping[str, Sequence[Row]], as_json: bool) -> None:
         for rows in tables.values():
             for line in ([*rows[0]] if rows else [], *(row.values() for row in rows)):
                 print(*map(_text, line), sep="\t")
+
+
+def show_one(name: str, told: Row, as_json: bool) -> None:
+    """Print one thing by its properties: a JSON object, else a line for each property."""
+    if as_json:
+        print(json.dumps(told, default=_plain, ensure_ascii=False))
+    else:
+        show({name: [{"what": what, "value": value} for what, value in told.items()]}, False)
 
 
 def row_of(value: Any) -> dict[str, object]:

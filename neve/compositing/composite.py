@@ -59,16 +59,21 @@ class Composite:
 
 
 def compose(
-    grid: Grid, scenes: Sequence[Scene], recipe: Recipe, reads: Reads | None = None
+    grid: Grid,
+    scenes: Sequence[Scene],
+    recipe: Recipe,
+    reads: Reads | None = None,
+    threads: int = 0,
 ) -> Composite:
     """The composite of ``scenes`` on ``grid``; their order does not matter.
 
-    Pieces of a grid give bit for bit what the whole gives. Raises ``BlockFailed``, naming the
-    scene and the URL, when more than ``recipe.max_lost`` scenes cannot be read.
+    ``threads`` compute at once; 0: one for each of the machine's cores. Pieces of a grid give bit
+    for bit what the whole gives. Raises ``BlockFailed``, naming the scene and the URL, when more
+    than ``recipe.max_lost`` scenes cannot be read.
     """
     reads = reads or Reads()
     far = any(remote(asset.href) for scene in scenes for asset in scene.assets.values())
-    workers = os.cpu_count() or 1
+    workers = threads or os.cpu_count() or 1
     masks = max(2, _CLASSIFYING // (_CLASSIFY * _scl_pixels(grid) + 1))
     found = Observations(grid, scenes, recipe, reads, masks)
     try:

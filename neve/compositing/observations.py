@@ -32,8 +32,9 @@ from neve.reading.image import (
     prefetch_window,
     read_window,
 )
-from neve.reading.ranges import Reads, shown
+from neve.reading.ranges import Reads
 from neve.reading.warping import Planes, footprint, lattice, metres, ratio, select
+from neve.scenes.hrefs import shown
 from neve.scenes.values import FILL, Scene
 
 SCL = "scl"

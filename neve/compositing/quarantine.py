@@ -15,6 +15,7 @@ from dataclasses import replace
 from neve.compositing.composite import Recipe, compose
 from neve.errors import BlockFailed
 from neve.grid import Grid
+from neve.reading.ranges import Reads
 from neve.scenes.values import FILL, Scene, SceneList
 
 IMPOSSIBLE = -200  # units of 0.0001
@@ -25,14 +26,14 @@ DARKEST_FIRST = ("coastal", "blue", "red", "green")
 CONCURRENT_SCENES = 8
 
 
-def quarantine(found: SceneList, recipe: Recipe) -> SceneList:
+def quarantine(found: SceneList, recipe: Recipe, reads: Reads | None = None) -> SceneList:
     """The list without scenes that fail the gate; they join ``rejected`` with the reason.
 
     The fingerprint stays that of the catalogue's answer. A scene that cannot be read here is
     kept, as ``unjudged``: building its blocks retries, and fails loudly or records the loss.
     """
     with ThreadPoolExecutor(CONCURRENT_SCENES) as pool:
-        shares = list(pool.map(lambda scene: impossible_share(scene, recipe), found.scenes))
+        shares = list(pool.map(lambda scene: impossible_share(scene, recipe, reads), found.scenes))
     reasons = dict(_reasons(found.scenes, shares))
     return replace(
         found,
@@ -44,7 +45,7 @@ def quarantine(found: SceneList, recipe: Recipe) -> SceneList:
     )
 
 
-def impossible_share(scene: Scene, recipe: Recipe) -> float | None:
+def impossible_share(scene: Scene, recipe: Recipe, reads: Reads | None) -> float | None:
     """Share of the scene's clear pixels below −0.02, judged on its overviews.
 
     None where it cannot be read, or where its item does not say where its image lies.
@@ -55,7 +56,7 @@ def impossible_share(scene: Scene, recipe: Recipe) -> float | None:
         return None
     look = replace(recipe, bands=(band,), method="median", min_obs=1, source_overviews=True)
     try:
-        values = compose(grid, [scene], replace(look, max_lost=0)).bands[band]
+        values = compose(grid, [scene], replace(look, max_lost=0), reads).bands[band]
     except BlockFailed:
         return None
     clear = values[values != FILL]

@@ -9,13 +9,14 @@ the very bits that storing would have given; attributes and encoding are those o
 """
 
 import asyncio
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import xarray as xr
 from numpy.typing import NDArray
 from xarray.backends import BackendArray
+from xarray.conventions import encode_cf_variable
 from xarray.core import indexing
 
 from neve.cube.variable import index_variable, unstored
@@ -85,6 +86,19 @@ def completed(level: xr.Dataset, also: Given) -> xr.Dataset:
             for index, of in also
         }
     )
+
+
+def sources(variable: xr.Variable, name: str) -> list[str]:
+    """The stored variables that a variable of an opened level is read from."""
+    return list(variable.attrs.get(DERIVED, [variable.attrs.get(ALIAS, name)]))
+
+
+def loaded(part: xr.Dataset, names: Sequence[str], also: Given) -> xr.Dataset:
+    """Variables of a part of an opened level, in memory; each stored one is read just once."""
+    stored = {source for name in names for source in sources(part.variables[name], name)}
+    raw = {name: encode_cf_variable(part.variables[name].load()) for name in sorted(stored)}
+    wanted = tuple((index, of) for index, of in also if index.name in names)
+    return xr.decode_cf(completed(xr.Dataset(raw), wanted))[list(names)].load()
 
 
 def _derived(index: Index, bands: Mapping[Any, xr.Variable]) -> xr.Variable:

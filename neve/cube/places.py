@@ -20,6 +20,12 @@ SCHEMES = "s3://bucket/prefix, gs://bucket/prefix, az://account/container/prefix
 SCHEMES += "al://org/repository, memory://name or a folder"
 CREATING_SECONDS = 10
 PASSING = ("connect", "timeout", "timed out", "slow down", "InternalError", "ServiceUnavailable")
+FULL = ("No space left", "quota exceeded")
+# What Icechunk says where something is, and no repository yet.
+UNCLEAN = "clean prefixes"
+# What Icechunk says of a snapshot beside its parent's clock, and beside the store's.
+AHEAD = "timestamp ordering"
+CLOCK = (AHEAD, "timestamp is invalid")
 
 
 def local_folder(location: str) -> Path | None:
@@ -90,6 +96,8 @@ def open_or_create(
             except ic.StorageError:
                 raise
             except ic.IcechunkError as error:
+                if isinstance(error, ic.InvalidInputError) and UNCLEAN not in str(error):
+                    raise
                 # Something is there and no repository yet: another writer may be creating it.
                 reason = error
                 time.sleep(1)
@@ -104,20 +112,26 @@ def explained(location: str) -> Iterator[None]:
     """
     try:
         yield
-    except ic.StorageError as error:
-        reason = str(error).split("\n\n")[0].removeprefix("object store error ")
-        if any(word.lower() in reason.lower() for word in PASSING):
-            raise Retry(f"{location}: {reason}; run again when the store answers") from error
-        raise AskPerson(
-            f"{location}: {reason}; is the bucket there, are the provider's credentials in the "
-            "environment, and does NEVE_S3_ENDPOINT name the S3 API where it is not AWS's?"
-        ) from error
     except ic.IcechunkError as error:
-        reason = str(error).split("\n\n")[0]
-        raise AskPerson(
-            f"{location}: the repository cannot be read: {reason}; restore it, or name another "
-            "store"
-        ) from error
+        reason = str(error).split("\n\n")[0].removeprefix("object store error ")
+        stored = isinstance(error, ic.StorageError)
+        if stored and any(word.lower() in reason.lower() for word in PASSING):
+            raise Retry(f"{location}: {reason}; run again when the store answers") from error
+        raise AskPerson(f"{location}: {_explained(reason, stored)}") from error
+
+
+def _explained(reason: str, stored: bool) -> str:
+    """What a person should do about an error that will not pass by itself."""
+    if any(word.lower() in reason.lower() for word in FULL):
+        return f"{reason}; nothing was published; make room, then run again"
+    if any(words in reason for words in CLOCK):
+        return f"{reason}; nothing was published; set the machines' clocks, then run again"
+    if stored:
+        return (
+            f"{reason}; is the bucket there, are the provider's credentials in the "
+            "environment, and does NEVE_S3_ENDPOINT name the S3 API where it is not AWS's?"
+        )
+    return f"the repository cannot be used: {reason}; restore it, or name another store"
 
 
 @cache

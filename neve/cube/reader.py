@@ -13,9 +13,6 @@ import zarr
 from zarr.errors import GroupNotFoundError
 
 from neve.cube.derived import ALIAS, DERIVED, Given, completed, given
-from neve.cube.history import resolve
-from neve.cube.places import open_repository
-from neve.cube.store import MAIN
 from neve.errors import CubeMismatch
 
 
@@ -34,28 +31,8 @@ class CubeVariable:
     attributes: dict[str, Any]
 
 
-def open_tree(
-    location: str,
-    at: str = MAIN,
-    s3_options: Mapping[str, Any] | None = None,
-    derived: bool = True,
-) -> xr.DataTree:
-    """A cube as an xarray DataTree: a group per level (``1x``, ``4x``, …), and ``blocks``.
-
-    ``location``: folder or ``s3://bucket/prefix``. ``at``: a branch, a tag or a snapshot id. A
-    level holds what is stored and, unless ``derived`` is False, every other index of the
-    cube's catalogue that its bands give: the same values, dtype and attributes as if it were
-    stored, computed for the part that is read. Everything is lazy, nothing is kept after a
-    read, and the tree can be pickled. Raises ``CubeMismatch`` where there is no cube,
-    ``AskPerson`` for an unknown ``at``.
-    """
-    repository = open_repository(location, s3_options)
-    session = repository.readonly_session(snapshot_id=resolve(repository, at))
-    return tree_of(session.store, location, derived)
-
-
 def tree_of(store: Any, location: str, derived: bool = True) -> xr.DataTree:
-    """As ``open_tree``, of a session's store; ``location`` is what errors call it."""
+    """The cube of a session's store as ``neve.open`` tells; ``location``: what errors call it."""
     try:
         root = zarr.open_group(store, mode="r")
     except GroupNotFoundError as error:
@@ -81,7 +58,7 @@ def _group(store: Any, path: str, order: list[str], also: Given) -> xr.Dataset:
 def variables(tree: xr.DataTree) -> tuple[CubeVariable, ...]:
     """What the levels of an opened cube hold: bands, stored indices, the rest; reads nothing.
 
-    ``tree``: of ``open_tree``. Every level has the same variables.
+    ``tree``: of ``tree_of``. Every level has the same variables.
     """
     level = next(node for node in tree.children.values() if "spatial:transform" in node.attrs)
     spatial = set(level.attrs["spatial:dimensions"])

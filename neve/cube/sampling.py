@@ -23,7 +23,9 @@ class Pixel:
 
 
 def grid_of(tree: xr.DataTree, factor: int = 1) -> Grid:
-    """The grid of a level of a cube of neve's."""
+    """The grid of a level of a monthly cube of neve's; raises ``AskPerson`` for another one."""
+    if "blocks" not in tree.children:
+        raise AskPerson("no monthly cube of neve's: open it with neve.open or neve serve")
     return Grid(**tree.attrs["neve"]["grid"]).level(factor)
 
 
@@ -66,11 +68,11 @@ def sample(
     if name not in tree.children:
         factors = sorted(int(n[:-1]) for n, node in tree.children.items() if n[:-1].isdigit())
         raise AskPerson(f"no level {factor}; there are {', '.join(map(str, factors))}")
-    level = tree[name].to_dataset()
+    grid, level = grid_of(tree, factor), tree[name].to_dataset()
     wanted = [*variables, "count", "valid_fraction"]
     for variable in wanted:
         check_plane(level, variable)
-    grid, rows = grid_of(tree, factor), []
+    rows: list[dict[str, object]] = []
     _, y, x = level["count"].dims
     for lon, lat in points:
         pixel = locate(grid, lon, lat)

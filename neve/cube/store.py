@@ -8,24 +8,34 @@ Forks are always merged into a session opened on main's tip, after comparing tha
 base they were made from: Icechunk itself would let a stale fork overwrite another writer.
 """
 
+import random
 import shutil
+import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import icechunk as ic
-from filelock import FileLock, Timeout
 from icechunk.session import ForkSession
 
 from neve.cube import creation, places
 from neve.cube.layout import Layout
-from neve.errors import CubeMismatch, MonthConflict, Retry
+from neve.cube.locking import lock_of, locked
+from neve.errors import CubeMismatch, MonthConflict
 
 MAIN = "main"
 COMMIT_ATTEMPTS = 20
-LOCK_SECONDS = 600
+# Losers of a race wait a random time, up to twice this, four times, … 32 times as long.
+PAUSE_SECONDS = 0.1
+# Clocks of two machines may differ by this: a commit must be younger than the one it stands on.
+AHEAD_SECONDS = 5.0
+# No session commits that is older; ``tidying`` leaves alone what may be a younger one's.
+LONGEST = timedelta(days=7)
+STAGING = "staging."
 # Months per manifest: a commit rewrites one manifest per array, a cold open reads few of them.
 MONTHS_PER_MANIFEST = 12
 
@@ -37,6 +47,7 @@ class Cube:
     repository: ic.Repository
     layout: Layout
     lock: Path | None
+    location: str
 
     @contextmanager
     def guarded(self) -> Iterator[None]:
@@ -55,10 +66,11 @@ class Cube:
     def begin(self, month: str) -> "Transaction":
         """Start the transaction of one month at main's present tip."""
         with self.guarded():
+            began = datetime.now(UTC)
             session = self.repository.writable_session(MAIN)
             base = session.snapshot_id
             creation.extend_time(session.store, self.layout, month)
-            return Transaction(self, month, base, session.fork(), session.fork())
+            return Transaction(self, month, base, began, session.fork(), session.fork())
 
     def staged(self, name: str) -> ic.IcechunkStore | None:
         """What ``stage`` has put on the branch ``name``; None where there is nothing."""
@@ -98,6 +110,7 @@ class Transaction:
     cube: Cube
     month: str
     base: str
+    began: datetime
     fork: ForkSession = field(repr=False)
     own_fork: ForkSession = field(repr=False)
 
@@ -110,24 +123,48 @@ class Transaction:
         one of them touched this month: the attempt must start again from the new state.
         """
         merged = list(forks)
-        for _ in range(COMMIT_ATTEMPTS):
+        told = {**metadata, "attempt": uuid4().hex}
+        for lost in range(COMMIT_ATTEMPTS):
             with self.cube.guarded():
                 session = self.cube.repository.writable_session(MAIN)
                 creation.extend_time(session.store, self.cube.layout, self.month)
                 session.merge(*merged)
                 self._refuse_stale(session)
                 try:
-                    return session.commit(message, metadata=dict(metadata))
-                except ic.ConflictError:
-                    continue  # another writer moved main after the session was opened
+                    return session.commit(message, metadata=told)
+                except ic.IcechunkError as error:
+                    # The store may have taken the commit although no answer came.
+                    if published := self._published(told["attempt"]):
+                        return published
+                    ahead = places.AHEAD in str(error)
+                    again = ahead and lost + 1 < COMMIT_ATTEMPTS
+                    if not isinstance(error, ic.ConflictError) and not again:
+                        raise
+            # Main's tip was made by a faster clock, or another writer has just moved main.
+            longest = PAUSE_SECONDS * 2 ** min(lost, 5)
+            time.sleep(AHEAD_SECONDS / COMMIT_ATTEMPTS if ahead else random.uniform(0, longest))
         raise MonthConflict(
             f"{self.cube.layout.name} {self.month}: main moved {COMMIT_ATTEMPTS} times while "
             "committing; lower the number of concurrent runs or run again"
         )
 
+    def _published(self, attempt: str) -> str | None:
+        """The snapshot that an attempt has published since it began, if there is one."""
+        for info in self.cube.repository.ancestry(branch=MAIN):
+            if info.id == self.base:
+                return None
+            if info.metadata.get("attempt") == attempt:
+                return info.id
+        return None
+
     def _refuse_stale(self, session: ic.Session) -> None:
-        tip = session.snapshot_id
-        if tip == self.base:
+        if datetime.now(UTC) - self.began > LONGEST:
+            raise MonthConflict(
+                f"{self.cube.layout.name} {self.month}: the attempt took longer than "
+                f"{LONGEST.days} days, and its chunks may have been tidied away; run again, with "
+                "more workers: finished blocks are taken over"
+            )
+        if (tip := session.snapshot_id) == self.base:
             return
         index = self.cube.layout.month_index(self.month)
         try:
@@ -156,31 +193,6 @@ class Transaction:
             )
 
 
-@contextmanager
-def locked(lock: Path | None) -> Iterator[None]:
-    """Hold a lock file; nothing for None. Raises ``Retry`` when another holds it for long."""
-    if lock is None:
-        yield
-        return
-    try:
-        with FileLock(lock, timeout=LOCK_SECONDS):
-            yield
-    except Timeout as error:
-        raise Retry(
-            f"{lock}: held by another writer for {LOCK_SECONDS} s; run again when it has ended"
-        ) from error
-
-
-def lock_of(location: str) -> Path | None:
-    """The lock file beside a local repository, whose parents are made; None elsewhere."""
-    folder = places.local_folder(location)
-    if folder is None:
-        return None
-    folder = folder.resolve()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    return folder.with_name(folder.name + ".lock")
-
-
 def open_cube(location: str, layout: Layout, s3_options: Mapping[str, Any] | None = None) -> Cube:
     """Open a region's repository, creating it with an empty layout where there is none.
 
@@ -188,14 +200,15 @@ def open_cube(location: str, layout: Layout, s3_options: Mapping[str, Any] | Non
     ``AskPerson`` when the place cannot be reached.
     """
     folder, lock = places.local_folder(location), lock_of(location)
-    if folder is None:
-        repository = places.open_or_create(location, _config(), s3_options)
-        _initialise(repository, layout)
-    else:
-        with locked(lock):
-            repository = _open_local(folder.resolve(), layout)
-    creation.check(repository.readonly_session(MAIN).store, layout)
-    return Cube(repository, layout, lock)
+    with places.explained(location):
+        if folder is None:
+            repository = places.open_or_create(location, _config(), s3_options)
+            _initialise(repository, layout)
+        else:
+            with locked(lock):
+                repository = _open_local(folder.resolve(), layout)
+        creation.check(repository.readonly_session(MAIN).store, layout)
+    return Cube(repository, layout, lock, location)
 
 
 def _open_local(folder: Path, layout: Layout) -> ic.Repository:
@@ -222,20 +235,16 @@ def _initialise(repository: ic.Repository, layout: Layout) -> None:
     if len(list(repository.ancestry(snapshot_id=session.snapshot_id))) > 1:
         return
     creation.create(session.store, layout)
-    try:
+    # Another writer may create it first; ``check`` tells whether it is the same.
+    with suppress(ic.ConflictError):
         session.commit(f"{layout.name}: empty cube", metadata={"region": layout.name})
-    except ic.ConflictError:
-        return  # another writer created it first; ``check`` tells whether it is the same
 
 
 def _config() -> ic.RepositoryConfig:
     config = ic.RepositoryConfig.default()
+    time_axis = ic.ManifestSplitDimCondition.DimensionName("time")
     splitting = ic.ManifestSplittingConfig.from_dict(
-        {
-            ic.ManifestSplitCondition.AnyArray(): {
-                ic.ManifestSplitDimCondition.DimensionName("time"): MONTHS_PER_MANIFEST
-            }
-        }
+        {ic.ManifestSplitCondition.AnyArray(): {time_axis: MONTHS_PER_MANIFEST}}
     )
     config.manifest = ic.ManifestConfig(splitting=splitting)
     return config

@@ -9,7 +9,9 @@ to thread, which takes two to four times the CPU of decoding it.
 """
 
 import asyncio
+import os
 from collections.abc import AsyncIterator, Callable, Sequence
+from itertools import product
 from math import ceil
 from pathlib import Path
 from typing import Any, cast
@@ -23,7 +25,7 @@ from zarr.storage import LocalStore
 
 from neve.cube.codec import Array, ChunkCodec, codec_of, key_of
 
-Span = tuple[Path, int, int]  # a file, the first byte, how many (-1: all)
+Span = tuple[str, int, int]  # a file, the first byte, how many (-1: all)
 Cut = tuple[slice, ...]
 NATIVE = int(cast(int, ChunkType.native))  # an Enum in its stub only
 
@@ -64,34 +66,35 @@ class StoredChunks:
             if values is None and shape == chunk.shape and all(corner == [s.start for s in cut]):
                 return chunk.astype(self._array.dtype, copy=False)
             if values is None:
-                values = self._empty(shape)
+                values = _empty(self._array, cut)
             _paste(chunk, corner.tolist(), values, cut)
-        return self._empty(shape) if values is None else values
+        return _empty(self._array, cut) if values is None else values
 
     def _found(self, cut: Cut) -> list[int]:
         """Rows of ``coordinates`` of the stored chunks that a window touches."""
-        sizes = zip(cut, self._array.chunks, strict=True)
-        spans = [range(s.start // size, ceil(s.stop / size)) for s, size in sizes]
-        wanted = np.ravel_multi_index(np.ix_(*spans), self._grid).ravel()
+        wanted = [0]
+        for s, size, n in zip(cut, self._array.chunks, self._grid, strict=True):
+            places = range(s.start // size, ceil(s.stop / size))
+            wanted = [first * n + place for first in wanted for place in places]
         rows = np.searchsorted(self._flat, wanted)
-        there = rows < len(self._flat)
-        there[there] = self._flat[rows[there]] == wanted[there]
+        there = self._flat.take(rows, mode="clip") == wanted if self._flat.size else []
         return rows[there].tolist()
 
     def _bytes(self, rows: Sequence[int]) -> list[bytes]:
         spans = [self._span(row) for row in rows]
         asked = [row for row, span in zip(rows, spans, strict=True) if span is None]
-        fetched = iter(sync(self._fetch(asked)) if asked else ())
+        fetched = iter(self._fetched(asked) if asked else ())
         return [next(fetched) if span is None else _file(*span) for span in spans]
 
-    async def _fetch(self, rows: Sequence[int]) -> list[bytes]:
-        make, store = default_buffer_prototype(), self._array.store
+    def _fetched(self, rows: Sequence[int]) -> list[bytes]:
         keys = [key_of(self._array, tuple(self.coordinates[row].tolist())) for row in rows]
-        buffers = await asyncio.gather(*(store.get(key, make) for key in keys))
-        gone = [key for key, buffer in zip(keys, buffers, strict=True) if buffer is None]
+        found = sync(_got(self._array.store, keys))
+        gone = [key for key, data in zip(keys, found, strict=True) if data is None]
         if gone:
-            raise FileNotFoundError(f"{gone[0]}: deleted from {store} since it was listed")
-        return [buffer.to_bytes() for buffer in buffers if buffer is not None]
+            raise FileNotFoundError(
+                f"{gone[0]}: deleted from {self._array.store} since it was listed"
+            )
+        return [data for data in found if data is not None]
 
     def _decoded(self, codec: ChunkCodec, row: int, data: bytes) -> NDArray[Any]:
         try:
@@ -101,9 +104,35 @@ class StoredChunks:
             error.add_note(f"chunk {at} of {self._array.path} in {self._array.store} is damaged")
             raise
 
-    def _empty(self, shape: tuple[int, ...]) -> NDArray[Any]:
-        background = self._array.fill_value
-        return np.full(shape, 0 if background is None else background, self._array.dtype)
+
+def read(array: Array, cut: Cut) -> NDArray[Any]:
+    """The values of a window, whose chunks are asked of the store whether they are there or not.
+
+    For few windows of an array that may have millions of chunks, which nobody wants listed.
+    """
+    codec = codec_of(array)
+    if codec is None:
+        return np.asarray(array[cut])
+    sizes = zip(cut, array.chunks, strict=True)
+    places = list(product(*(range(s.start // n, ceil(s.stop / n)) for s, n in sizes)))
+    values = _empty(array, cut)
+    found = sync(_got(array.store, [key_of(array, place) for place in places]))
+    for place, data in zip(places, found, strict=True):
+        if data is not None:
+            corner = [k * n for k, n in zip(place, array.chunks, strict=True)]
+            _paste(codec.decode(data), corner, values, cut)
+    return values
+
+
+async def _got(store: Any, keys: Sequence[str]) -> list[bytes | None]:
+    make = default_buffer_prototype()
+    buffers = await asyncio.gather(*(store.get(key, make) for key in keys))
+    return [None if buffer is None else buffer.to_bytes() for buffer in buffers]
+
+
+def _empty(array: Array, cut: Cut) -> NDArray[Any]:
+    fill = 0 if array.fill_value is None else array.fill_value
+    return np.full([s.stop - s.start for s in cut], fill, array.dtype)
 
 
 def _in_icechunk(
@@ -119,7 +148,7 @@ def _in_icechunk(
     def span(row: int) -> Span | None:
         if folder is None or kinds[row] != NATIVE:
             return None
-        return folder / "chunks" / ids[row].decode(), int(offsets[row]), int(lengths[row])
+        return f"{folder}/chunks/{ids[row].decode()}", int(offsets[row]), int(lengths[row])
 
     return coordinates.astype(np.int64), span
 
@@ -132,7 +161,7 @@ def _in_zarr(array: Array) -> tuple[NDArray[np.int64], Callable[[int], Span | No
     def span(row: int) -> Span | None:
         if not isinstance(store, LocalStore):
             return None
-        return store.root / key_of(array, found[row]), 0, -1
+        return f"{store.root}/{key_of(array, found[row])}", 0, -1
 
     return np.array(found, np.int64).reshape(-1, array.ndim), span
 
@@ -143,10 +172,12 @@ def _coordinates(key: str) -> tuple[int, ...] | None:
     return tuple(map(int, parts)) if all(part.isdigit() for part in parts) else None
 
 
-def _file(path: Path, offset: int, length: int) -> bytes:
-    with path.open("rb", buffering=0) as file:
-        file.seek(offset)
-        return file.read(length)
+def _file(path: str, offset: int, length: int) -> bytes:
+    file = os.open(path, os.O_RDONLY)
+    try:
+        return os.pread(file, os.fstat(file).st_size if length < 0 else length, offset)
+    finally:
+        os.close(file)
 
 
 def _paste(chunk: NDArray[Any], corner: Sequence[int], values: NDArray[Any], cut: Cut) -> None:

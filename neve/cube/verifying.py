@@ -19,7 +19,7 @@ import zarr
 from numpy.typing import NDArray
 
 from neve.cube.derived import packed
-from neve.cube.history import last_changes, resolve
+from neve.cube.history import last_changes, require_cube, resolve
 from neve.cube.layout import CLEAR, NEVER, month_after
 from neve.errors import CubeMismatch
 from neve.grid import Block, Grid
@@ -48,10 +48,10 @@ def verify(repository: ic.Repository, ref: str) -> Iterator[Finding | None]:
     Reads a block of one month at a time. Raises ``CubeMismatch`` where there is no cube of neve's.
     """
     snapshot = resolve(repository, ref)
+    told = require_cube(repository, snapshot)
     root = zarr.open_group(repository.readonly_session(snapshot_id=snapshot).store, mode="r")
-    told: Any = root.attrs.get("neve")
-    if not isinstance(told, dict):
-        raise CubeMismatch(f"{ref}: the repository holds no neve cube")
+    if "blocks" not in root:
+        raise CubeMismatch("no monthly cube of neve's: there are no blocks to verify")
     # In a zone's cube a commit tells of one region's blocks only.
     commits = {c.month: c for c in last_changes(repository, snapshot) if c.region == told["region"]}
     for number in range(root["1x/count"].shape[0]):  # type: ignore[union-attr]

@@ -6,6 +6,7 @@ here: reading a tile (``tiles``), the arrays (``layout``), arithmetic (``vectors
 
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import icechunk as ic
@@ -16,7 +17,8 @@ from numpy.typing import NDArray
 
 from neve.build.engine import Engine
 from neve.cube import chunks, geozarr, places
-from neve.cube.store import MAIN, lock_of, locked
+from neve.cube.locking import lock_of, locked
+from neve.cube.store import LONGEST, MAIN
 from neve.embeddings import vectors
 from neve.embeddings.layout import BLOCK, PREVIEW_CHUNK, EmbeddingLayout, create
 from neve.embeddings.tiles import Tile
@@ -69,10 +71,10 @@ def consolidate(
 
     Where tiles overlap, a pixel is that of the first tile by name that has land and a scale
     there. A store that holds these embeddings already is made anew, in one commit too. Raises
-    ``CubeMismatch`` over another cube, ``MonthConflict`` when another writer was faster; the
-    store is then as it was.
+    ``CubeMismatch`` over another cube, ``MonthConflict`` when another writer was faster or this
+    took longer than ``store.LONGEST``; the store is then as it was.
     """
-    lock = lock_of(location)
+    lock, began = lock_of(location), datetime.now(UTC)
     with locked(lock):
         config = ic.RepositoryConfig.default()
         repository = places.open_or_create(location, config, s3_options)
@@ -90,11 +92,24 @@ def consolidate(
     previews = draw_previews(_canvas(layout, own, drawn))
     session.merge(own)
     valid = sum(result.valid for result in done)
-    told = {"year": layout.year, "tiles": [t.name for t in tiles], "previews": previews}
+    pixels = sum(result.block.grid.height * result.block.grid.width for result in done)
+    told = {
+        "month": layout.step,
+        "year": layout.year,
+        "tiles": [tile.name for tile in tiles],
+        "previews": previews,
+        "valid_pixels": valid,
+        "valid_fraction": valid / pixels,
+    }
     message = f"embeddings of {layout.year} in {layout.grid.crs}: {len(tiles)} tiles"
     try:
         with locked(lock):
-            snapshot = session.commit(message, metadata=told | {"valid_pixels": valid})
+            if datetime.now(UTC) - began > LONGEST:
+                raise MonthConflict(
+                    f"{location}: this took longer than {LONGEST.days} days, and its chunks may "
+                    "have been tidied away; run again, with more workers"
+                )
+            snapshot = session.commit(message, metadata=told)
     except ic.ConflictError as error:
         raise MonthConflict(f"{location}: another writer committed meanwhile; run again") from error
     return Report(snapshot, len(tiles), len(tasks), valid)

@@ -24,7 +24,8 @@ from neve.grid import Grid, zone_grid
 
 BLOCK = 1024
 PREVIEW_CHUNK = 256
-IDENTITY = "neve:embeddings"
+# Published scales are below 0.2.
+SCALES: dict[str, Any] = {"units": "1", "display_range": [0.0, 0.2], "colormap": "viridis"}
 
 
 @dataclass(frozen=True)
@@ -48,11 +49,19 @@ class EmbeddingLayout:
         names = tuple(str(band) for band in range(self.bands))
         return Preview("visual", names[:3]), Preview("pca", names)
 
+    @property
+    def step(self) -> str:
+        """The year as the one step of the time axis: its first month."""
+        return f"{self.year}-01"
+
     def identity(self) -> dict[str, Any]:
         """What must be the same in a cube that is made anew, as JSON values."""
-        told = asdict(self)
-        return {key: told[key] for key in ("grid", "year", "bands")} | {
-            "overviews": list(self.factors)
+        return {
+            "period": "year",
+            "start": self.step,
+            "grid": asdict(self.grid),
+            "bands": self.bands,
+            "overviews": list(self.factors),
         }
 
 
@@ -74,8 +83,9 @@ def layout_of(tiles: list[Tile], year: int, factors: tuple[int, ...]) -> Embeddi
 
 def create(store: Store, layout: EmbeddingLayout) -> None:
     """Write all groups and arrays anew, empty; raises ``CubeMismatch`` over another cube."""
-    present = zarr.open_group(store, mode="a", zarr_format=3).attrs.asdict()
-    if present and present.get(IDENTITY) != layout.identity():
+    present: Any = zarr.open_group(store, mode="a", zarr_format=3).attrs.asdict()
+    identity = layout.identity()
+    if present and not identity.items() <= present.get("neve", {}).items():
         raise CubeMismatch(
             f"the store holds something else than the embeddings of {layout.year} in "
             f"{layout.grid.crs} with {layout.bands} bands; name another store"
@@ -88,14 +98,14 @@ def create(store: Store, layout: EmbeddingLayout) -> None:
             "Conventions": "CF-1.11",
             "title": f"Embeddings of {layout.year} in {layout.grid.crs}",
             **geozarr.root_attributes(layout.grid, layout.factors),
-            IDENTITY: layout.identity(),
+            "neve": identity | {"window": asdict(layout.window)},
         },
     )
     starts = [(date(year, 1, 1) - creation.EPOCH).days for year in (layout.year, layout.year + 1)]
-    for factor in layout.levels:
-        group = creation.create_level(root, layout.grid, factor)
+    groups = [creation.create_level(root, layout.grid, factor) for factor in layout.levels]
+    for factor, group in zip(layout.levels, groups, strict=True):
         _create_arrays(group, layout, factor)
-        creation.set_periods(group, starts)
+    creation.set_periods(groups, starts)
 
 
 def _create_arrays(group: zarr.Group, layout: EmbeddingLayout, factor: int) -> None:
@@ -119,7 +129,7 @@ def _create_arrays(group: zarr.Group, layout: EmbeddingLayout, factor: int) -> N
         fill_value=nan,
         dimension_names=("time", "y", "x"),
         compressors=BloscCodec(cname="zstd", clevel=3, shuffle="bitshuffle"),
-        attributes={"long_name": "scale of the embedding vector", "units": "1", **shared},
+        attributes={"long_name": "scale of the embedding vector", **SCALES, **shared},
     )
     chunk = min(PREVIEW_CHUNK, *grid.shape)
     for preview in layout.previews:

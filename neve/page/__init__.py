@@ -5,8 +5,9 @@ npm packages are. Does not belong here: routes and answers (``neve.serving``).
 
 In `static` one module is one part of the page: ``state`` (what is shown = the address), ``data``
 (the server's words), ``map``, ``tiles``, ``land``, ``colormaps`` (what is drawn), ``legend``,
-``search``, ``scrubbers``, ``passport`` and ``plot``, ``compare``, ``xray``, ``timelapse``,
-``gpu``, ``keys`` (what one sees and touches), ``app`` (which part hears of which change).
+``search``, ``scrubbers``, ``live``, ``passport`` and ``plot``, ``compare``, ``xray``,
+``timelapse``, ``gpu``, ``keys`` (what one sees and touches), ``app`` (which part hears of which
+change).
 """
 
 import base64

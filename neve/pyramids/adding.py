@@ -112,6 +112,14 @@ def add_to_icechunk(
     return snapshot
 
 
+def planned(root: zarr.Group, wanted: Wanted) -> list[RasterPlan]:
+    """What ``add_to_zarr`` would build in a group, which may be read-only; raises as it does."""
+    state: Any = root.attrs.get(STATE, {})
+    dataset = describe(root, wanted.crs, state.get("native"))
+    _check_levels(root, dataset, wanted)
+    return _plans(dataset, wanted)
+
+
 def _base_of_work(repo: icechunk.Repository) -> str:
     head = next(iter(repo.ancestry(branch=WORK_BRANCH)))
     return str(head.metadata.get(STATE, head.id))

@@ -9,7 +9,7 @@ import os
 from collections import deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from itertools import product
+from itertools import batched, product
 from typing import Any
 
 import numpy as np
@@ -22,10 +22,20 @@ from neve.overviews import pooling as overviews
 from neve.pyramids.plan import Cut, Level, RasterPlan, Window
 
 Values = NDArray[Any]
+Written = tuple[Array, Sequence[int], Values]  # an array, the first index on each axis, values
+# Windows handed to a thread at a time, and objects written at a time: handing over costs as much
+# Python as a window's arithmetic.
+TOGETHER = 8
+# Bytes of complete objects after which they are written, however few they are.
+HELD = 2**28
 
 
 class Builder:
-    """Builds all levels of one raster; memory: a window per thread and one object of each level.
+    """Builds all levels of one raster.
+
+    Memory: a native window per thread, the cells of ``TOGETHER`` windows for each thread and one
+    more, the objects of each level that are begun, and of complete ones ``HELD`` bytes and one
+    window's.
 
     ``targets``: existing arrays of the levels, finest first. The first ``start`` windows have
     been built and flushed before: begun objects are taken up from the arrays.
@@ -42,6 +52,7 @@ class Builder:
         """Count what each object waits for; nothing is read yet."""
         self._plan, self._source = plan, source
         self._todo = windows[start:]
+        self._complete: list[Written] = []
         self._objects = [
             _Objects(plan, level, target)
             for level, target in zip(plan.levels, targets, strict=True)
@@ -52,31 +63,47 @@ class Builder:
     def steps(self) -> Generator[Window]:
         """Build window after window, yielding each that is done; the next are read meanwhile."""
         threads = os.cpu_count() or 1
-        ahead: deque[Future[list[Values]]] = deque()
+        size = min(TOGETHER, max(len(self._todo) // threads, 1))  # few windows: some for each
+        tasks = list(batched(self._todo, size, strict=False))
+        ahead: deque[Future[list[list[Values]]]] = deque()
         with ThreadPoolExecutor(threads) as pool:
-            for k, window in enumerate(self._todo):
-                for later in self._todo[k + len(ahead) : k + threads + 1]:
-                    ahead.append(pool.submit(self._cells, self._plan.cut(later)))
-                for objects, cells in zip(self._objects, ahead.popleft().result(), strict=True):
-                    objects.put(self._plan.cut(window), cells)
-                yield window
+            for k, windows in enumerate(tasks):
+                for later in tasks[k + len(ahead) : k + threads + 1]:
+                    ahead.append(pool.submit(self._cells, later))
+                for window, levels in zip(windows, ahead.popleft().result(), strict=True):
+                    self._put(self._plan.cut(window), levels)
+                    yield window
 
     def flush(self) -> None:
         """Write the objects that are open, so that the arrays hold all windows done so far."""
-        for objects in self._objects:
-            objects.flush()
+        begun = [written for objects in self._objects for written in objects.begun()]
+        chunks.write([*self._complete, *begun])
+        self._complete = []
 
-    def _cells(self, cut: Cut) -> list[Values]:
+    def _put(self, cut: Cut, levels: Sequence[Values]) -> None:
+        for objects, cells in zip(self._objects, levels, strict=True):
+            self._complete += objects.put(cut, cells)
+        held = sum(values.nbytes for *_, values in self._complete)
+        if len(self._complete) >= TOGETHER or held >= HELD:
+            chunks.write(self._complete)
+            self._complete = []
+
+    def _cells(self, windows: Sequence[Window]) -> list[list[Values]]:
+        """The cells of each window at all levels."""
+        return [self._cells_of(self._plan.cut(window)) for window in windows]
+
+    def _cells_of(self, cut: Cut) -> list[Values]:
         """The cells of a window at all levels, dimensions in the native order."""
         plan, axes = self._plan, self._plan.raster.axes
-        planes = np.moveaxis(self._source.read(cut), axes, (-2, -1))
+        order = (*(axis for axis in range(len(cut)) if axis not in axes), *axes)
+        planes = self._source.read(cut).transpose(order)
         lead = planes.shape[:-2]
         per_plane = [
             overviews.reduce(plane, plan.factors, plan.method, plan.raster.nodata)
             for plane in planes.reshape(-1, *planes.shape[-2:])
         ]
         return [
-            np.moveaxis(np.reshape(level, (*lead, *level[0].shape)), (-2, -1), axes)
+            np.reshape(level, (*lead, *level[0].shape)).transpose(np.argsort(order))
             for level in zip(*per_plane, strict=True)
         ]
 
@@ -99,8 +126,8 @@ class _Objects:
                 else:
                     self._missing[key] = self._missing.get(key, 0) + 1
 
-    def put(self, cut: Cut, cells: Values) -> None:
-        """Take the cells of a native window; write the objects that are complete with them."""
+    def put(self, cut: Cut, cells: Values) -> Iterator[Written]:
+        """Take the cells of a native window; gives the objects that are complete with them."""
         place = self._plan.place(cut, self._level.factor)
         for key in self._keys(place):
             bounds = self._bounds(key)
@@ -116,14 +143,14 @@ class _Objects:
             if self._missing[key]:
                 self._open[key] = values
             else:
-                self._write(bounds, values)
+                yield self._written(bounds, values)
 
-    def flush(self) -> None:
-        for key, values in self._open.items():
-            self._write(self._bounds(key), values)
+    def begun(self) -> list[Written]:
+        """The objects that are not complete, as they are so far."""
+        return [self._written(self._bounds(key), values) for key, values in self._open.items()]
 
-    def _write(self, bounds: Cut, values: Values) -> None:
-        chunks.write([(self._target, [s.start for s in bounds], values)])
+    def _written(self, bounds: Cut, values: Values) -> Written:
+        return self._target, [s.start for s in bounds], values
 
     def _begin(self, key: Window, bounds: Cut) -> Values:
         if key in self._begun:

@@ -12,8 +12,9 @@ import numpy as np
 import zarr
 from zarr.errors import ZarrUserWarning
 
-from neve.cube import geozarr
+from neve.cube import chunks, geozarr
 from neve.cube.codec import Array
+from neve.grid import Grid
 from neve.pyramids.dataset import Dataset, dimensions
 from neve.pyramids.plan import Level, RasterPlan
 
@@ -35,21 +36,21 @@ def create_levels(root: zarr.Group, dataset: Dataset, plans: Sequence[RasterPlan
     Encoding, chunks and attributes are the native arrays'. Arrays with one spatial dimension
     other than its coordinate are left out.
     """
-    native: Any = root[dataset.path]
+    group: Any = root[dataset.path]
+    native = dict(group.arrays())
     rasters = {plan.raster.name for plan in plans}
+    copies: list[tuple[Array, Sequence[int], Any]] = []
     for k, factor in enumerate(plans[0].factors):
         group = root.create_group(level_path(dataset, factor), overwrite=True)
         for plan in plans:
             _create_raster(group, native[plan.raster.name], plan, plan.levels[k])
         grid = dataset.grid.level(factor)
         coordinates = dict(zip(dataset.dims, (grid.ys(), grid.xs()), strict=True))
-        for name, array in native.arrays():
-            if name in coordinates:
-                _copy(group, array, coordinates[name].astype(array.dtype))
-            elif name not in rasters and not set(dimensions(array)) & set(dataset.dims):
-                copy = _copy(group, array, array[...])
-                if "GeoTransform" in copy.attrs:
-                    copy.attrs["GeoTransform"] = geozarr.grid_mapping(grid)["GeoTransform"]
+        for name, array in native.items():
+            if name in coordinates or not {name, *dimensions(array)} & {*rasters, *dataset.dims}:
+                values = coordinates[name] if name in coordinates else array[...]
+                copies.append(_copy(group, array, values, grid))
+    chunks.write(copies)
 
 
 def describe_levels(root: zarr.Group, dataset: Dataset, plans: Sequence[RasterPlan]) -> None:
@@ -119,11 +120,16 @@ def _codecs(native: Array) -> dict[str, Any]:
     return codecs
 
 
-def _copy(group: zarr.Group, native: Array, values: Any) -> Array:
-    """An array like ``native`` with other values, in one chunk."""
+def _copy(
+    group: zarr.Group, native: Array, values: Any, grid: Grid
+) -> tuple[Array, Sequence[int], Any]:
+    """An array like ``native`` in one chunk, still empty, with what is to be written to it."""
     options: dict[str, Any] = {}
     if native.metadata.zarr_format == ZARR_3:
         options["dimension_names"] = dimensions(native) or None
+    attributes = dict(native.attrs)
+    if "GeoTransform" in attributes:
+        attributes["GeoTransform"] = geozarr.grid_mapping(grid)["GeoTransform"]
     values = np.asarray(values, native.dtype)
     copy = group.create_array(
         native.name.rpartition("/")[2],
@@ -131,8 +137,7 @@ def _copy(group: zarr.Group, native: Array, values: Any) -> Array:
         chunks=tuple(max(size, 1) for size in values.shape),
         dtype=native.dtype,
         fill_value=native.fill_value,
-        attributes=dict(native.attrs),
+        attributes=attributes,
         **options,
     )
-    copy[...] = values
-    return copy
+    return copy, (0,) * values.ndim, values

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 
 from neve.errors import ReadFailed
 from neve.reading.rangefile import RangeFile
-from neve.reading.ranges import Hiccup, Reads, Span, fetch, grouped, retrying, shown
+from neve.reading.ranges import Hiccup, Reads, Span, fetch, grouped, retrying
 from neve.reading.warping import Window
+from neve.scenes.hrefs import shown
 
 # Holds the header of a 10980² file with its overviews; GDAL reads 16 KiB.
 HEAD = 32 * 1024

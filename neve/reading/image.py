@@ -11,7 +11,7 @@ too), to whole DN, then shifted to reflectance and saturated:
 """
 
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from typing import Any
 
@@ -25,9 +25,10 @@ from neve.grid import Grid
 from neve.reading.averaging import Clear, Sums
 from neve.reading.cog import Cog, Level, Unsupported
 from neve.reading.interpolating import interpolate
-from neve.reading.ranges import Reads, shown, verify
+from neve.reading.ranges import Reads, verify
 from neve.reading.rasters import Raster
 from neve.reading.warping import Lattice, Planes, Window, footprint, ratio, touched
+from neve.scenes.hrefs import shown
 from neve.scenes.values import Asset
 
 Image = Cog | Raster
@@ -50,6 +51,7 @@ def open_image(asset: Asset, crs: str, reads: Reads) -> Image:
 
     Raises ``ReadFailed`` where it cannot be opened or differs.
     """
+    reads = replace(reads, hosts=(*reads.hosts, *asset.hosts))
     try:
         image: Image = Cog(asset.href, reads)
     except Unsupported:
@@ -72,7 +74,8 @@ def _check_place(asset: Asset, level: Level) -> None:
 
     The item's transform may be that of another asset's resolution: outer edges are compared.
     """
-    if level.transform.is_identity:
+    # Where the file ends between its pixel size and its place, the place is read as (0, 0).
+    if level.transform.is_identity or (level.transform.c, level.transform.f) == (0, 0):
         raise ReadFailed(f"{shown(asset.href)}: the file does not say where it lies")
     if asset.transform is None or asset.shape is None:
         return

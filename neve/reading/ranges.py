@@ -18,6 +18,8 @@ from urllib.parse import unquote, urlsplit
 import urllib3
 
 from neve.errors import ReadFailed
+from neve.reading.connections import get, pool_manager
+from neve.scenes.hrefs import shown
 
 Span = tuple[int, int]
 
@@ -35,14 +37,17 @@ class Reads:
     ``attempts`` at each read, the first pause between them ``pause`` seconds and doubling;
     ``timeout`` seconds without a byte fail an attempt; ``concurrency`` threads read remote
     scenes at once. Checksums are verified by reading the file whole, once per process:
-    of local files (``local``), of ``all`` files, or ``never``.
+    of local files (``local``), of ``all`` files, or ``never``. ``hosts``: names that may have
+    private addresses, and that a server may redirect to; ``*.name`` are all below a name.
     """
 
-    attempts: int = 4
+    # A month has thousands of reads: where one in ten fails, four attempts would lose one of them.
+    attempts: int = 7
     pause: float = 0.5
     timeout: float = 30.0
     concurrency: int = 8
     verify: Literal["local", "all", "never"] = "local"
+    hosts: tuple[str, ...] = ()
 
 
 class Hiccup(Exception):
@@ -121,11 +126,6 @@ def local_path(href: str) -> str:
     return unquote(urlsplit(href).path) if href.startswith("file://") else href
 
 
-def shown(href: str) -> str:
-    """The href without its query, which may hold a signature."""
-    return href.split("?")[0] if remote(href) else href
-
-
 def grouped(href: str, spans: Sequence[Span]) -> list[list[int]]:
     """Indices of the spans that one request serves, in order of offset; local: one each."""
     gap = GAP if remote(href) else -1
@@ -158,13 +158,14 @@ def _read_local(href: str, span: Span, fresh: bool, reads: Reads) -> tuple[bytes
 
 
 @lru_cache(maxsize=4)
-def _pool(process: int, concurrency: int) -> urllib3.PoolManager:
+def _pool(process: int, concurrency: int, hosts: tuple[str, ...]) -> urllib3.PoolManager:
     """Connections of one process: a forked one must not share them."""
-    return urllib3.PoolManager(num_pools=8, maxsize=concurrency)
+    return pool_manager(hosts, 8, concurrency)
 
 
 def _read_http(href: str, span: Span, fresh: bool, reads: Reads) -> tuple[bytes, int]:
-    pool = urllib3.PoolManager(1) if fresh else _pool(os.getpid(), reads.concurrency)
+    hosts = reads.hosts
+    pool = pool_manager(hosts, 1, 1) if fresh else _pool(os.getpid(), reads.concurrency, hosts)
     headers = {
         "Range": f"bytes={span[0]}-{span[0] + span[1] - 1}",
         "Accept-Encoding": "identity",
@@ -172,14 +173,7 @@ def _read_http(href: str, span: Span, fresh: bool, reads: Reads) -> tuple[bytes,
     if fresh:
         headers |= {"Connection": "close", "Cache-Control": "no-cache"}
     try:
-        answer = pool.request(
-            "GET",
-            href,
-            headers=headers,
-            preload_content=False,
-            timeout=reads.timeout,
-            retries=urllib3.Retry(0, redirect=5),
-        )
+        answer = get(pool, href, headers, reads.timeout, hosts)
         try:
             return _body(answer, span, href)
         finally:
@@ -238,6 +232,6 @@ def _read_s3(href: str, span: Span, fresh: bool, reads: Reads) -> tuple[bytes, i
         )
         return bytes(answer.bytes()), int(answer.meta["size"])
     except FileNotFoundError as error:
-        raise ReadFailed(f"{href}: no such object") from error
+        raise ReadFailed(f"{shown(href)}: no such object") from error
     except (BaseError, OSError) as error:
         raise Hiccup(f"{type(error).__name__}: {error}") from error

@@ -18,8 +18,9 @@ from rasterio.windows import Window as RasterWindow
 from neve.errors import ReadFailed
 from neve.reading.cog import HEAD, Level
 from neve.reading.rangefile import RangeFile
-from neve.reading.ranges import Hiccup, Reads, fetch, retrying, shown
+from neve.reading.ranges import Hiccup, Reads, fetch, retrying
 from neve.reading.warping import Window
+from neve.scenes.hrefs import shown
 
 
 class Raster:
@@ -36,6 +37,8 @@ class Raster:
     def _describe(self, fresh: bool) -> None:
         (head,), self.size = fetch(self.href, [(0, HEAD)], fresh, self.reads)
         self._source = RangeFile(self.href, head, self.size, self.reads)
+        # Left to choose, GDAL knows formats that open further files, wherever the first one says.
+        self._driver = "GTiff" if head[:2] in (b"II", b"MM") else "JP2OpenJPEG"
         with self._opened() as dataset:
             self.dtype = np.dtype(dataset.dtypes[0])
             if self.dtype not in (np.uint8, np.uint16) or dataset.count != 1:
@@ -62,7 +65,7 @@ class Raster:
         try:
             with (
                 rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"),
-                rasterio.open(name, opener=opener) as dataset,
+                rasterio.open(name, driver=self._driver, opener=opener) as dataset,
             ):
                 yield dataset
         except (RasterioError, NotGeoreferencedWarning) as error:  # where warnings are errors

@@ -23,7 +23,7 @@ from typing import Any
 
 from neve.errors import SceneRejected
 from neve.scenes.fields import mapping, number, rejection, shape, transform
-from neve.scenes.hrefs import checked_href
+from neve.scenes.hrefs import Reach, checked_href
 from neve.scenes.values import REFLECTANCE_UNIT, Asset
 
 # STAC common name (as Earth Search spells it) → (ESA's band, native pixel size in metres)
@@ -53,7 +53,7 @@ _COG, _JP2 = 0, 1  # in order of preference
 
 
 def band_asset(
-    item: Mapping[str, Any], band: str, baseline: str, base: str | None
+    item: Mapping[str, Any], band: str, baseline: str, reach: Reach
 ) -> tuple[str, Asset]:
     """Key and Asset of the image that holds ``band`` (a key of BANDS, such as "red" or "scl").
 
@@ -72,7 +72,7 @@ def band_asset(
     if not found:
         raise SceneRejected(f"assets hold no COG or JP2 of {band!r}; found {_keys(item)}")
     key = min(found, key=lambda name: (*_rank(found[name], band), name))
-    return key, _asset(f"assets.{key}", found[key], item, band, baseline, base)
+    return key, _asset(f"assets.{key}", found[key], item, band, baseline, reach)
 
 
 def shift(asset: Mapping[str, Any], properties: Mapping[str, Any], baseline: str) -> int:
@@ -105,7 +105,7 @@ def _asset(
     item: Mapping[str, Any],
     band: str,
     baseline: str,
-    base: str | None,
+    reach: Reach,
 ) -> Asset:
     properties = item["properties"]
     size, checksum = asset.get("file:size"), asset.get("file:checksum")
@@ -115,7 +115,7 @@ def _asset(
     if checksum is not None and not sound:
         raise rejection(f"{field}.file:checksum", checksum, "expected a multihash in hex")
     try:
-        href = checked_href(asset.get("href"), base)
+        href = checked_href(asset.get("href"), reach)
         if _declared(asset, "nodata") not in (None, 0):
             raise rejection("nodata", _declared(asset, "nodata"), "expected 0")
         add = 0 if band == "scl" else shift(asset, properties, baseline)
@@ -130,6 +130,7 @@ def _asset(
         checksum=checksum.lower() if checksum else None,
         shape=shape(f"{field}.proj:shape", own_shape),
         transform=transform(f"{field}.proj:transform", own_transform),
+        hosts=reach.trusted,
     )
 
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from neve.errors import SceneRejected
+from neve.scenes.hrefs import ANYWHERE, Reach
 from neve.scenes.items import Copy, copy_of, item_id, item_time, scene_from_item
 from neve.scenes.values import Scene, SceneList, fingerprint, month_bounds
 
@@ -26,7 +27,7 @@ class _Candidate:
 
 
 def choose(
-    items: Iterable[object], bands: Sequence[str], month: str, base: str | None = None
+    items: Iterable[object], bands: Sequence[str], month: str, reach: Reach = ANYWHERE
 ) -> SceneList:
     """The scenes of ``month`` ("2023-08", UTC, half-open), the same for any order of ``items``.
 
@@ -42,7 +43,7 @@ def choose(
         try:
             if _elsewhen(item, month):
                 continue
-            scene = scene_from_item(item, bands, base)
+            scene = scene_from_item(item, bands, reach)
             candidates.append(_Candidate(scene, copy_of(item), text))
         except SceneRejected as error:
             rejected.add((item_id(item), str(error)))

@@ -1,10 +1,12 @@
 """Hrefs: which places an item may send us to.
 
 Belongs here: resolving and checking the hrefs of items, which are hostile input. Does not
-belong here: which asset is wanted (``item_assets``) and fetching (``reading``).
+belong here: which asset is wanted (``item_assets``), what a name resolves to and where a server
+redirects (``reading.connections``).
 """
 
 import re
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import SplitResult, unquote, urljoin, urlsplit
@@ -12,10 +14,34 @@ from urllib.request import url2pathname
 
 from neve.errors import SceneRejected
 from neve.scenes.fields import rejection
+from neve.scenes.hosts import FIX, named, private
 
 REMOTE_SCHEMES = ("http", "https", "s3")
 _LONGEST = 4096
 _VIRTUAL = re.compile(r"/vsi[a-z0-9_]+[/?]")
+
+
+@dataclass(frozen=True)
+class Reach:
+    """Where the hrefs of a catalogue's items may lead.
+
+    ``base``: a local folder: relative hrefs are looked up in it, and every local file, symlinks
+    followed, must lie inside it. With None no local path passes. ``home``: host of the
+    catalogue; ``hosts``: the hosts and buckets that the region names. With ``hosts`` only these
+    and ``home`` pass, else every one that is not private (``hosts.private``).
+    """
+
+    base: str | None = None
+    home: str = ""
+    hosts: tuple[str, ...] = ()
+
+    @property
+    def trusted(self) -> tuple[str, ...]:
+        """Hosts that a person named."""
+        return (self.home, *self.hosts) if self.home else self.hosts
+
+
+ANYWHERE = Reach()
 
 
 def is_remote(location: str) -> bool:
@@ -23,13 +49,16 @@ def is_remote(location: str) -> bool:
     return "://" in location
 
 
-def checked_href(href: object, base: str | None) -> str:
+def shown(location: str) -> str:
+    """A URL or path without its query and without what stands before an @: both hold secrets."""
+    return re.sub(r"//[^/]*@", "//…@", location.split("?")[0] if "://" in location else location)
+
+
+def checked_href(href: object, reach: Reach) -> str:
     """The absolute form of an item's href: a URL (http, https, s3) or a local path.
 
-    ``base`` is a URL that relative hrefs are joined to, or a local folder: then relative ones
-    are looked up in it, and every local file, symlinks followed, must lie inside it. With a
-    URL or None for base no local path passes. Raises SceneRejected (without the item's id):
-    other schemes, GDAL's ``/vsi…`` names, user names or passwords, control characters.
+    Raises SceneRejected (without the item's id): out of ``reach``, other schemes, GDAL's
+    ``/vsi…`` names, user names or passwords, control characters.
     """
     if not isinstance(href, str) or not href:
         raise rejection("href", href, "expected a URL or a path")
@@ -37,14 +66,12 @@ def checked_href(href: object, base: str | None) -> str:
         raise _refused(href, "it is too long or holds control characters or backslashes")
     parts = _split(href)
     if parts.scheme in REMOTE_SCHEMES:
-        return _checked_url(href, parts)
+        return _checked_url(href, parts, reach)
     if parts.scheme not in ("", "file"):
         raise _refused(href, f"allowed are {', '.join(REMOTE_SCHEMES)}")
-    if base is None or is_remote(base):
-        if base is None or parts.scheme or href.startswith("/"):
-            raise _refused(href, "this catalogue may not name local files")
-        joined = urljoin(base, href)
-        return _checked_url(joined, _split(joined))
+    base = reach.base
+    if base is None:
+        raise _refused(href, "this catalogue may not name local files")
     return _inside(href if not parts.scheme else _file_path(href, parts), base)
 
 
@@ -66,13 +93,18 @@ def _joined(asset: Any, place: str) -> Any:
         return asset  # for checked_href to refuse
 
 
-def _checked_url(href: str, parts: SplitResult) -> str:
-    if parts.scheme not in REMOTE_SCHEMES or not parts.hostname or not parts.path.strip("/"):
+def _checked_url(href: str, parts: SplitResult, reach: Reach) -> str:
+    if not parts.hostname or not parts.path.strip("/"):
         raise _refused(href, "expected scheme, host and path")
     if "@" in parts.netloc:
         raise _refused(href, "user names and passwords do not belong in a URL")
     if " " in href or _VIRTUAL.search(unquote(href).lower()):
         raise _refused(href, "it holds spaces or names of GDAL's virtual file systems")
+    if not named(parts.hostname, reach.trusted):
+        if reach.hosts:
+            raise _refused(href, f"the region's hosts are {', '.join(reach.hosts)}; {FIX}")
+        if private(parts.hostname):
+            raise _refused(href, f"that is a private address; {FIX}")
     return href
 
 
@@ -106,6 +138,4 @@ def _split(href: str) -> SplitResult:
 
 
 def _refused(href: str, why: str) -> SceneRejected:
-    """The query is not shown, nor what stands before an @: it may hold secrets."""
-    shown = re.sub(r"//[^/]*@", "//…@", href.split("?")[0])
-    return SceneRejected(f"href is {shown!r:.160}; {why}")
+    return SceneRejected(f"href is {shown(href)!r:.160}; {why}")

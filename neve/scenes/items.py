@@ -20,6 +20,7 @@ from neve.errors import SceneRejected
 from neve.scenes import fields
 from neve.scenes.bands import band_asset
 from neve.scenes.footprints import cut_at_180, footprint
+from neve.scenes.hrefs import ANYWHERE, Reach
 from neve.scenes.values import Asset, Scene
 
 UNREADABLE = "neve:unreadable"  # set by a catalogue on what stands for an unreadable item file
@@ -45,16 +46,15 @@ class Copy:
     age: tuple[str, datetime, datetime]
 
 
-def scene_from_item(item: object, bands: Sequence[str], base: str | None = None) -> Scene:
+def scene_from_item(item: object, bands: Sequence[str], reach: Reach = ANYWHERE) -> Scene:
     """The Scene that a STAC item (a dict) describes, with ``bands`` (common names) and ``scl``.
 
-    ``base`` is the folder or URL that relative hrefs are resolved against; local files pass
-    only with a folder, and inside it. ``day`` is the date of UTC plus longitude / 15 h of the
+    ``reach``: where its hrefs may lead. ``day`` is the date of UTC plus longitude / 15 h of the
     footprint's centroid. Raises SceneRejected, and nothing else, for whatever JSON it is given:
     the reason names the item, the field and what was found.
     """
     try:
-        return _scene(_item(item), bands, base)
+        return _scene(_item(item), bands, reach)
     except SceneRejected as error:
         raise SceneRejected(f"item {item_id(item)}: {error}") from None
 
@@ -94,7 +94,7 @@ def copy_of(item: Mapping[str, Any]) -> Copy:
     return Copy((*take, tile[0].zfill(2) + tile[1], *start), age)
 
 
-def _scene(item: dict[str, Any], bands: Sequence[str], base: str | None) -> Scene:
+def _scene(item: dict[str, Any], bands: Sequence[str], reach: Reach) -> Scene:
     properties = item["properties"]
     when = item_time(item)
     geometry = footprint(item.get("geometry"))
@@ -103,7 +103,7 @@ def _scene(item: dict[str, Any], bands: Sequence[str], base: str | None) -> Scen
     assets: dict[str, Asset] = {}
     crs = ""
     for band in [*(name for name in bands if name != "scl"), "scl"]:
-        key, assets[band] = band_asset(item, band, baseline, base)
+        key, assets[band] = band_asset(item, band, baseline, reach)
         own = fields.utm(f"assets.{key}.proj:code", properties, item["assets"][key])
         if crs not in ("", own):
             raise fields.rejection(f"assets.{key}.proj:code", own, f"others are in {crs}")

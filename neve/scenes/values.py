@@ -24,7 +24,7 @@ class Asset:
     0.0001: 0 where the offset is applied already or there was none, −1000 where it is not.
     ``size`` and ``checksum`` (a multihash in hex, the STAC file extension) are None where
     the item has none. ``shape`` (height, width) and ``transform`` (six numbers, row-major
-    affine) are what the item says of the file, or None.
+    affine) are what the item says of the file, or None. ``hosts``: see ``reading.Reads``.
     """
 
     href: str
@@ -33,6 +33,7 @@ class Asset:
     checksum: str | None = None
     shape: tuple[int, int] | None = None
     transform: tuple[float, ...] | None = None
+    hosts: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 Belongs here: everything between a request and an answer, read-only. Does not belong here: what
 a cube holds (``neve.cube``), the page that is shown (``neve/page``), printing (``cli``).
 
-``running`` (a process) → ``app`` (routes, checks of input) → ``tiles``, ``describing`` and
-``passport`` (what the answers say), ``answers`` (how they are cached) → ``views`` (snapshots,
-opened) → ``variables``, ``stacked``, ``counting``.
+``beside`` (a process for another one's map) → ``running`` (a process) → ``app`` (routes, checks
+of input) → ``tiles``, ``describing``, ``passport`` and ``positions`` (what the answers say),
+``answers`` (how they are cached) → ``levels`` (which one a tile is drawn from) → ``views``
+(snapshots, opened) → ``variables``, ``stacked``, ``counting``.
 """

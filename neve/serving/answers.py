@@ -37,13 +37,16 @@ SECURITY = {
 }
 
 
-def cached(request: Request, body: Any, fixed: bool) -> Response:
-    """A JSON answer; ``fixed``: it depends on nothing but the snapshot id in the URL."""
-    data = json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
+def cached(request: Request, body: Any, fixed: bool, media: str = "application/json") -> Response:
+    """A JSON answer, or bytes as they are; ``fixed``: of a snapshot id that the URL names."""
+    if isinstance(body, bytes):
+        data = body
+    else:
+        data = json.dumps(body, separators=(",", ":"), allow_nan=False).encode()
     tag = f'"{hashlib.sha256(data).hexdigest()[:20]}"'
     if unchanged(request, tag):
         return not_modified(tag, fixed)
-    return Response(data, media_type="application/json", headers=caching(tag, fixed))
+    return Response(data, media_type=media, headers=caching(tag, fixed))
 
 
 def etag(snapshot: str) -> str:

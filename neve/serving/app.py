@@ -24,12 +24,13 @@ from zarr.core.buffer import default_buffer_prototype
 
 from neve.cube.store import MAIN
 from neve.errors import AskPerson, NeveError, Retry
-from neve.serving import answers, describing, tiles
+from neve.serving import answers, describing, positions, tiles
 from neve.serving.asking import (
     Asked,
     At,
     AtMonth,
     AtPixel,
+    AtPosition,
     Between,
     Key,
     Name,
@@ -126,6 +127,18 @@ def _add_api(app: FastAPI, views: Views) -> None:
         return answers.cached(
             request, passport(view, views.repository, question), asked.at == view.snapshot
         )
+
+    @app.get("/edr/{ref}/position")
+    def position(
+        request: Request, ref: Annotated[Ref, InPath()], asked: Annotated[AtPosition, Query()]
+    ) -> Response:
+        view = _view(views, ref)
+        query = positions.Position(asked.coords, asked.names, asked.datetime)
+        found, fixed = positions.series(view, query), ref == view.snapshot
+        if asked.form == "csv":
+            return answers.cached(request, positions.table(found), fixed, "text/csv")
+        media = "application/prs.coverage+json"
+        return answers.cached(request, positions.coverage(found), fixed, media)
 
 
 def _add_images(app: FastAPI, views: Views) -> None:

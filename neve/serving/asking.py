@@ -14,10 +14,12 @@ from pydantic import BaseModel, ConfigDict, Field
 from neve.cube.store import MAIN
 
 MOST_ZOOM = 22
-Ref = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
+# As long as the branch of a begun month: staging.<region>.<month>.
+Ref = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,78}$")]
 Month = Annotated[str, Field(pattern=r"^\d{4}-\d{2}$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
 Names = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_,]{0,190}$")]
+INSTANT = r"(\.\.|\d{4}-\d{2}(-\d{2}(T\d{2}:\d{2}:\d{2}Z)?)?)"
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e9, le=1e9)]
 # No part of a key begins with a dot.
 PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
@@ -57,6 +59,15 @@ class AtPixel(AtMonth):
     lat: Number = Field(ge=-90, le=90)
     variable: Name
     level: Annotated[str, Field(pattern=r"^[0-9A-Za-z_/]{1,40}$")] | None = None
+
+
+class AtPosition(Asked):
+    """A position query of OGC EDR."""
+
+    coords: Annotated[str, Field(max_length=80)]
+    names: Names = Field(alias="parameter-name")
+    datetime: Annotated[str, Field(pattern=f"^{INSTANT}(/{INSTANT})?$")] = ".."
+    form: Annotated[str, Field(pattern="^(CoverageJSON|csv)$")] = Field("CoverageJSON", alias="f")
 
 
 class Styled(Asked):

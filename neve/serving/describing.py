@@ -24,15 +24,15 @@ LonLat = list[float]
 
 def cube(view: View, repository: ic.Repository) -> Json:
     """What there is to see."""
-    native = view.native_grid
-    west, south, east, north = native.lonlat_bounds()
+    west, south, east, north = view.window.lonlat_bounds()
     branches = {name: repository.lookup_branch(name) for name in sorted(repository.list_branches())}
     tags = {name: repository.lookup_tag(name) for name in sorted(repository.list_tags())}
     return {
         "name": view.tree.attrs.get("neve", {}).get("region", view.tree.attrs.get("title", "")),
-        "crs": native.crs,
+        "crs": view.native_grid.crs,
         "bounds": [west, south, east + 360 * (east < west), north],
         "months": list(view.months),
+        "period": view.tree.attrs.get("neve", {}).get("period", "month"),
         "levels": [_level(view, name) for name in view.levels],
         "variables": [told.as_json() for told in view.variables.values()],
         "refs": {"branches": branches, "tags": tags},
@@ -126,14 +126,18 @@ def _lonlat(grid: Grid, rows: Any, cols: Any) -> list[LonLat]:
 
 
 def diff(view: View, repository: ic.Repository, older: str) -> Json:
-    """Which chunks a snapshot holds anew since an ancestor of it."""
+    """Which chunks a snapshot holds anew since an ancestor of it.
+
+    Places and outlines are those of chunks as large as ``/api/cube`` says.
+    """
     found = changes(repository, older, view.snapshot)
     levels: dict[str, list[tuple[int, int]]] = {}
     outlines: dict[str, list[list[LonLat]]] = {}
     names: set[str] = set()
     for level, touched in found.chunks.items():
         names |= set(touched)
-        places = sorted({(i, j) for chunks in touched.values() for _, i, j in chunks})
+        alike = (c for n, c in touched.items() if view.chunk(level, n) == view.chunk(level))
+        places = sorted({(i, j) for chunks in alike for _, i, j in chunks})
         levels[level] = places
         outlines[level] = [_outline(view, level, i, j) for i, j in places]
     return {

@@ -6,12 +6,13 @@ Does not belong here: maps, routes.
 
 from dataclasses import dataclass
 from functools import lru_cache
+from itertools import pairwise
 from typing import Any
 
 import icechunk as ic
 import numpy as np
 
-from neve.cube.history import Commit, changes
+from neve.cube.history import Commit, changes, remembered
 from neve.cube.sampling import locate
 from neve.errors import AskPerson
 from neve.serving.describing import Json
@@ -46,9 +47,9 @@ def passport(view: View, repository: ic.Repository, asked: Question) -> Json:
     pixel = locate(grid, asked.lon, asked.lat)
     series = _series(view, asked, pixel.row, pixel.col)
     here = next(entry for entry in series if entry["month"] == asked.month)
-    rows, cols = view.chunk(asked.level)
+    rows, cols = view.chunk(asked.level, asked.variable)
     chunk = (pixel.row // rows, pixel.col // cols)
-    commit = _commit(view, repository, asked, chunk)
+    commit, upto = _origin(view, repository, asked, chunk)
     x, y = grid.transform @ (pixel.col + 0.5, pixel.row + 0.5)
     return {
         "variable": asked.variable,
@@ -63,6 +64,7 @@ def passport(view: View, repository: ic.Repository, asked: Question) -> Json:
         "block": _block(view, asked, pixel.row, pixel.col),
         "chunk": list(chunk),
         "snapshot": commit.snapshot if commit else None,
+        "upto": upto,
         "written_at": commit.written_at.isoformat() if commit else None,
         "run_id": commit.run_id if commit else None,
         "scenes": list(commit.scenes) if commit else [],
@@ -70,17 +72,30 @@ def passport(view: View, repository: ic.Repository, asked: Question) -> Json:
     }
 
 
-def _commit(
+def _origin(
     view: View, repository: ic.Repository, asked: Question, chunk: tuple[int, int]
-) -> Commit | None:
-    """The newest commit of a month that wrote a chunk; None where none did: it is all fill."""
-    for commit in view.history:
-        if commit.month != asked.month or commit.parent is None:
-            continue
-        touched = _touched(repository, commit.parent, commit.snapshot).get(asked.level, {})
-        if any((asked.month, *chunk) in held for held in touched.values()):
-            return commit
-    return None
+) -> tuple[Commit | None, str | None]:
+    """The newest commit that wrote a chunk of a month; None where none did: it is all fill.
+
+    With a snapshot where the commit is not sure: it is that one or was tidied away before. Then
+    the month's last one before speaks for all; None where that may be any of several. Read anew
+    each time: tidying runs beside a server.
+    """
+    size = view.chunk(asked.level, asked.variable)
+    *line, _ = remembered(repository, view.snapshot)
+    left = [commit for commit in line if commit.parent is not None]
+    for commit, older in pairwise(left):
+        if commit.month in (asked.month, None):
+            touched = _touched(repository, older.snapshot, commit.snapshot)
+            held = touched.get(asked.level, {}).items()
+            alike = (places for name, places in held if view.chunk(asked.level, name) == size)
+            if any((asked.month, *chunk) in places for places in alike):
+                return commit, None
+    # The difference from the first commit to the oldest left holds all that was tidied away.
+    candidates = [c for c in line[len(left) - 1 :] if c.month == asked.month]
+    if not candidates or candidates == left[-1:]:
+        return next(iter(candidates), None), None
+    return candidates[0] if len(candidates) == 1 else None, left[-1].snapshot
 
 
 @lru_cache(maxsize=256)

@@ -1,7 +1,8 @@
 """Tiles and legends: one snapshot, variable and month as PNG, drawn by xpublish-tiles.
 
-Belongs here: choosing the level, handing xpublish-tiles just what a tile shows, bounding how
-much is drawn at once. Does not belong here: routes and their checks (``app``).
+Belongs here: handing xpublish-tiles just what a tile shows, bounding how
+much is drawn at once. Does not belong here: routes and their checks (``app``),
+which level (``levels``).
 """
 
 import asyncio
@@ -16,7 +17,6 @@ import matplotlib as mpl
 import morecantile
 import xarray as xr
 from xpublish_tiles.lib import AsyncLoadTimeoutError, TileTooBigError
-from xpublish_tiles.multiscale import get_resolution_level
 from xpublish_tiles.pipeline import pipeline
 from xpublish_tiles.render.raster import DatashaderRasterRenderer
 from xpublish_tiles.types import ContinuousData, ImageFormat, QueryParams
@@ -25,13 +25,11 @@ from xpublish_tiles.xpublish.tiles.tile_matrix import extract_tile_bbox_and_crs
 from neve.errors import AskPerson, Retry
 from neve.serving.asking import Place
 from neve.serving.counting import counted
+from neve.serving.levels import MATRIX, SIZE, level_of
 from neve.serving.stacked import stacked
 from neve.serving.variables import VISIBLE_RANGE, Shown
 from neve.serving.views import View
 
-# xpublish-tiles chooses levels as if a tile had 256 pixels, whatever it is asked for.
-SIZE = 256
-MATRIX = "WebMercatorQuad"
 AT_ONCE, WAITING = 4, 256
 PREWARMED_ZOOM = 12
 # Drawing is compiled for each name of a variable: with one name, once for each dtype.
@@ -128,7 +126,7 @@ def _any_colours(view: View, names: tuple[str, ...]) -> bool:
 
 async def _draw(view: View, place: Place, look: Look, began: float) -> Drawn:
     started = perf_counter()
-    level = _level(view, place.z)
+    level = level_of(view, place, look.names)
     shown = _plane(view.levels[level], look, view.months.index(look.month))
     bbox, crs = extract_tile_bbox_and_crs(MATRIX, place.z, place.y, place.x)
     colours = len(look.names) == 3 or view.variables[look.names[0]].colours
@@ -155,21 +153,6 @@ async def _draw(view: View, place: Place, look: Look, began: float) -> Drawn:
     return Drawn(buffer.getvalue(), level, len(chunks), waited * 1000, drawn * 1000)
 
 
-def _level(view: View, zoom: int) -> str:
-    """The level whose pixels are nearest to the tile's; one of a single cell cannot be drawn."""
-    nodes = {
-        name: xr.Dataset({"x": 0}, attrs=level.attrs)
-        for name, level in view.levels.items()
-        if min(level.attrs["spatial:shape"]) > 1
-    }
-    chosen = get_resolution_level(
-        xr.DataTree.from_dict(nodes), zoom=zoom, tms=morecantile.tms.get(MATRIX)
-    )
-    if chosen is None or chosen.path is None:
-        raise AskPerson("the cube is a single pixel wide or high; a map cannot show it")
-    return chosen.path
-
-
 def _plane(level: xr.Dataset, look: Look, month: int) -> xr.Dataset:
     """Just what a tile shows: one variable without time, its coordinates and grid mapping."""
     scalars = {name: array for name, array in level.data_vars.items() if not array.dims}
@@ -182,7 +165,7 @@ def _plane(level: xr.Dataset, look: Look, month: int) -> xr.Dataset:
 
 async def prewarm(view: View, painter: Painter) -> None:
     """Draw a tile of each kind, so that compiling does not fall to the first visitor."""
-    west, south, _, north = view.native_grid.lonlat_bounds()
+    west, south, _, north = view.window.lonlat_bounds()
     tile = morecantile.tms.get(MATRIX).tile(west, (south + north) / 2, PREWARMED_ZOOM)
     place = Place(tile.z, tile.y, tile.x)
     if not view.months:

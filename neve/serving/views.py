@@ -5,6 +5,7 @@ Does not belong here: pixels, answers.
 """
 
 from collections import OrderedDict
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
 from threading import Lock
@@ -14,6 +15,7 @@ import icechunk as ic
 import xarray as xr
 from xpublish_tiles.multiscale import assign_leaf_xpublish_ids
 
+from neve.cube.derived import Given, given, sources
 from neve.cube.geozarr_check import check
 from neve.cube.history import Commit, commits, last_changes, resolve
 from neve.cube.reader import tree_of
@@ -76,6 +78,17 @@ class View:
         most = max((len(commit.counts) for commit in self.latest), default=1) - 1
         return shown(self.native, most)
 
+    @cached_property
+    def given(self) -> Given:
+        """The indices that are computed from the stored variables, and aliases of these."""
+        told = self.tree.attrs.get("neve", {})
+        return given(told) if "catalogue" in told else ()
+
+    def arrays(self, names: Iterable[str]) -> set[str]:
+        """The stored variables of a level that some of its variables are read from."""
+        held = self.native.variables
+        return {source for name in names for source in sources(held[name], name)}
+
     def grid(self, level: str) -> Grid:
         """The grid of a level."""
         told = self.levels[level].attrs
@@ -88,14 +101,23 @@ class View:
         """The grid of the finest level."""
         return self.grid(next(iter(self.levels)))
 
+    @cached_property
+    def window(self) -> Grid:
+        """The piece of the finest level that the cube says its data are in, else all of it."""
+        told = self.tree.attrs.get("neve", {})
+        return Grid(**told["window"]) if "window" in told else self.native_grid
+
     def factor(self, level: str) -> int:
         """How many native pixels a pixel of a level is wide."""
         return round(self.grid(level).resolution / self.native_grid.resolution)
 
-    def chunk(self, level: str) -> tuple[int, int]:
-        """Rows and columns of a stored chunk; the whole level where the store does not tell."""
+    def chunk(self, level: str, name: str | None = None) -> tuple[int, int]:
+        """Rows and columns of a stored chunk; the whole level where the store does not tell.
+
+        ``name``: of the array, by default the first that a map shows.
+        """
         dims = self.levels[level].attrs["spatial:dimensions"]
-        name = next(name for name, told in self.variables.items() if told.stored)
+        name = name or next(name for name, told in self.variables.items() if told.stored)
         sizes = self.levels[level][name].encoding.get("preferred_chunks", {})
         rows, cols = (int(sizes.get(dim, self.levels[level].sizes[dim])) for dim in dims)
         return rows, cols

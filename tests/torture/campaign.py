@@ -1,8 +1,9 @@
 """A campaign: one trial repeated over seeds, its outcomes counted and kept.
 
-A trial is a function of its seed alone, so that a finding can be repeated. With
-``NEVE_TORTURE=full`` every outcome is appended to ``.neve/torture/<name>.jsonl`` and a campaign
-that was interrupted goes on where it was; else a few trials run and nothing is kept.
+What a trial aims at is drawn from its seed alone, so that a finding can be aimed at again; when
+things happen is the machine's. With ``NEVE_TORTURE=full`` every outcome is appended to
+``.neve/torture/<name>.jsonl`` and a campaign that was interrupted goes on where it was; else a few
+trials run and nothing is kept.
 """
 
 import json
@@ -11,37 +12,51 @@ import random
 from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 FULL = os.environ.get("NEVE_TORTURE") == "full"
 KEPT = Path(__file__).parents[2] / ".neve" / "torture"
+RAISED = "raised"
+# Outcomes by which a trial tells that the promise was broken. Some campaigns allow a share of them.
+BROKEN = frozenset({"SILENT", "LOST", "UNDETECTED", "failed", RAISED})
 
 
 def campaign(
-    name: str, short: int, full: int, trial: Callable[[random.Random], str]
+    name: str, short: int, full: int, trial: Callable[[random.Random], str], each: int = 1
 ) -> Counter[str]:
     """Run a campaign of so many trials; returns how often each outcome was seen.
 
     Each trial gets its own generator, seeded by the campaign's name and the trial's number. An
-    exception of a trial ends the campaign; its number is named.
+    exception of a trial ends the campaign; its number is named, and it is tried again by the next
+    run, but stays on record. ``each``: cases that one trial goes through.
     """
     record = KEPT / f"{name}.jsonl"
-    done: dict[int, str] = {}
-    if FULL and record.exists():
-        lines = map(json.loads, record.read_text("utf-8").splitlines())
-        done = {line["trial"]: line["outcome"] for line in lines}
+
+    def keep(number: int, outcome: str) -> None:
+        if FULL:
+            KEPT.mkdir(parents=True, exist_ok=True)
+            line = {"trial": number, "of": full, "each": each, "outcome": outcome}
+            with record.open("a", encoding="utf-8") as file:
+                print(json.dumps(line), file=file)
+
+    kept = read(record) if FULL and record.exists() else []
+    done = {one["trial"]: one["outcome"] for one in kept if one["outcome"] != RAISED}
     for number in range(full if FULL else short):
         if number in done:
             continue
         try:
             done[number] = trial(random.Random(f"{name}/{number}"))
         except Exception as error:
+            keep(number, RAISED)
             error.add_note(f"trial {number} of campaign {name}")
             raise
-        if FULL:
-            KEPT.mkdir(parents=True, exist_ok=True)
-            with record.open("a", encoding="utf-8") as file:
-                print(json.dumps({"trial": number, "outcome": done[number]}), file=file)
+        keep(number, done[number])
     return Counter(done.values())
+
+
+def read(record: Path) -> list[dict[str, Any]]:
+    """What a campaign has kept: a line per trial that ended."""
+    return [json.loads(line) for line in record.read_text("utf-8").splitlines()]
 
 
 def bound(trials: int, seen: int = 0) -> float:

@@ -44,6 +44,8 @@ def outcome(damaged: bytes, checksum: str | None, sound, folder: Path, calm: Com
     return "harmless" if same else "UNDETECTED"
 
 
+# Only in tests are warnings errors, and a file without a place must be refused by more than that.
+@pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
 @pytest.mark.parametrize("told", [True, False], ids=["checksum", "no-checksum"])
 def test_damage_is_caught(sound, tmp_path, told: bool) -> None:
     data = Path(sound.assets["red"].href).read_bytes()

@@ -7,22 +7,21 @@ import { drawChanges, drawCompare, hatches, otherOf, Swipe, templates } from "./
 import { branchOf, controls } from "./controls.js";
 import { cube as fetchCube, history, monthName, months as fetchMonths, short, tiles } from "./data.js";
 import { busy, by, say } from "./dom.js";
-import { Gpu } from "./gpu.js";
 import { drawLegend, look, pin } from "./legend.js";
+import { begun, drawBegun, follow } from "./live.js";
 import { box, Chart, polygon } from "./map.js";
 import { passport } from "./passport.js";
 import { drawCommits, drawMonths } from "./scrubbers.js";
 import { Store } from "./state.js";
 import { drawBlocks, drawTraffic } from "./xray.js";
 
-const POLL_SECONDS = 10;
 const store = new Store();
 const chart = new Chart(by("map"));
 const swipe = new Swipe(chart, (split) => store.set({ split }));
-const gpu = new Gpu(chart);
 const pixels = passport({ get: () => store.now, set: (patch) => store.set(patch), link: () => store.link() });
 
 /** @type {import("./controls.js").Known} */ let known;
+/** Comes when it is first asked for. @type {Promise<import("./gpu.js").Gpu>?} */ let loading = null;
 
 /** @param {string} text shown over the map; empty: nothing is wrong */
 function notice(text) {
@@ -37,7 +36,8 @@ async function load(at) {
   const [months, commits] = await Promise.all([fetchMonths(cube.snapshot, cube.months), history(branchOf(cube.refs))]);
   // The first commit of a repository is empty, not even a cube.
   const real = commits.filter((c) => c.parent).map((c, k, all) => (k === all.length - 1 ? { ...c, parent: null } : c));
-  known = { cube, months, commits: real.toReversed(), refs: { ...cube.refs.branches, ...cube.refs.tags } };
+  const refs = { ...cube.refs.branches, ...cube.refs.tags };
+  known = { cube, months, commits: real.toReversed(), refs, begun: null };
   document.title = `${cube.name} · neve`;
   by("region").textContent = cube.name;
   chart.shapes("region", [polygon(box(cube.bounds))]);
@@ -61,9 +61,12 @@ const context = () => ({ snapshot: known.cube.snapshot, state: store.now, ...kno
 async function drawMap(late) {
   const state = store.now;
   const { cube } = known;
+  if (state.gpu) loading ??= import("./gpu.js").then(({ Gpu }) => new Gpu(chart)).catch((error) => { loading = null; throw error; });
+  const gpu = await loading;
+  if (late()) return undefined;
   if (!state.month) {
     for (const name of ["cube", "low"]) chart.tiles(name, null);
-    gpu.hide();
+    gpu?.hide();
     return notice(`No month yet in ${cube.name} at ${short(cube.snapshot)}. Move along the history.`);
   }
   notice("");
@@ -71,11 +74,11 @@ async function drawMap(late) {
   if (late()) return undefined;
   const delta = state.mode === "delta" ? both?.delta : null;
   by("compare-note").textContent = both?.why ?? "";
-  const refused = state.gpu ? Gpu.refuses(cube, variable()) : "off";
+  const refused = state.gpu ? gpu.refuses(cube, variable()) : "off";
   if (state.gpu && refused) say(`Tiles: ${refused}`);
   const wanted = refused || delta;
   chart.tiles("cube", wanted ? (delta ?? `cube://${baseTiles()}`) : null, { bounds: cube.bounds });
-  if (wanted) gpu.hide();
+  if (wanted) gpu?.hide();
   else await gpu.show(cube, variable(), state.month, look(state, variable()));
   if (late()) return undefined;
   chart.tiles("low", hatches(cube, state.month, state.low), { bounds: cube.bounds });
@@ -110,6 +113,7 @@ async function draw(changed) {
   const mine = ++turn;
   document.body.dataset.drawing = "";
   try {
+    const before = known.cube.snapshot;
     if (changed.has("at")) {
       await busy(load(store.now.at));
       if (mine !== turn) return;
@@ -122,27 +126,18 @@ async function draw(changed) {
     }
     chart.mark(store.now.px);
     if (changed.size === 1 && changed.has("view") && drawn) return;
-    const passportKeys = ["at", "month", "v", "px", "low"];
-    const value = passportKeys.some((k) => changed.has(k)) ? pixels.show(known.cube.snapshot, variable(), known.cube, known.commits) : null;
+    const other = known.cube.snapshot !== before || ["month", "v", "px", "low"].some((k) => changed.has(k));
+    const value = other ? pixels.show(known.cube.snapshot, variable(), known.cube, known.commits) : null;
     await drawMap(() => mine !== turn);
     drawn = true;
     if (value) pin(await value, look(store.now, variable()));
+    known.begun ??= await begun(known);
+    if (mine === turn) drawBegun(known.begun, store.now.at, (patch) => store.set(patch));
   } catch (error) {
     notice(String(error.message ?? error));
   } finally {
     if (mine === turn) delete document.body.dataset.drawing;
   }
-}
-
-/** Months that a backfill publishes appear while one looks on. */
-async function follow() {
-  const branch = branchOf(known.cube.refs);
-  if (document.hidden || store.now.at !== branch) return;
-  const commits = await history(branch).catch(() => []);
-  const fresh = commits.length && commits[0].snapshot !== known.cube.snapshot;
-  if (!fresh) return;
-  say(`New: ${commits[0].message}`);
-  await draw(new Set(["at"]));
 }
 
 /** @returns {() => Promise<void>} opens the time-lapse's dialog; its module comes with the first time */
@@ -189,7 +184,8 @@ async function start() {
   });
   if (innerWidth <= 720) by("fold").click();
   await draw(new Set(["month", "v", "px"]));
-  setInterval(follow, 1000 * POLL_SECONDS);
+  chart.idle().then(() => performance.mark("idle"));
+  follow({ store, known: () => known, branch: () => branchOf(known.cube.refs), reload: () => draw(new Set(["at"])) });
   document.body.dataset.ready = "yes";
 }
 

@@ -6,7 +6,7 @@
  */
 import { paint } from "./colormaps.js";
 import { cubeOf, diff, figure, monthName, short, tiles, titleOf } from "./data.js";
-import { busy, by, fill, make, say } from "./dom.js";
+import { busy, by, fill, make, renew, say } from "./dom.js";
 import { look } from "./legend.js";
 import { Chart, polygon } from "./map.js";
 import { countLimits, grey, wideGrey } from "./tiles.js";
@@ -104,7 +104,7 @@ export function drawCompare({ snapshot, state, cube, commits, refs }, set) {
     parent && ["commit before", { at: parent }],
     picture && state.mode === "swipe" && [titleOf(picture), { v: picture.name }],
   ].filter(Boolean);
-  by("presets").replaceChildren(...usual.map(([text, other]) => make("button", { onclick: () => set({ b: other }) }, text)));
+  renew(by("presets"), usual.map(([text, other]) => make("button", { onclick: () => set({ b: other }) }, text)));
   const { lo, hi, colormap } = look(state, cube.variables.find((v) => v.name === state.v));
   by("delta-scale").hidden = state.mode !== "delta" || !colormap;
   paint(by("delta-ramp"), "PuOr");

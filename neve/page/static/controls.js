@@ -4,7 +4,7 @@
  * Belongs here: from events to patches. Does not belong here: what follows from them (`app.js`).
  *
  * @typedef {{cube: import("./data.js").Cube, months: import("./data.js").Month[], commits: import("./data.js").Commit[],
- *   refs: Record<string, string>}} Known what the server said of the snapshot that is shown; commits oldest first
+ *   refs: Record<string, string>, begun: import("./live.js").Begun[]?}} Known what the server said of the snapshot that is shown; commits oldest first, `begun` after the map
  */
 import { compareInputs } from "./compare.js";
 import { by } from "./dom.js";

@@ -7,7 +7,7 @@
  *   long_name: string, formula?: string, reference?: string, domain?: string, units?: string,
  *   range: [number, number], colormap: string}} Variable
  * @typedef {{name: string, factor: number, height: number, width: number, resolution: number}} Level
- * @typedef {{name: string, crs: string, bounds: [number, number, number, number], months: string[],
+ * @typedef {{name: string, crs: string, bounds: [number, number, number, number], months: string[], period: string,
  *   levels: Level[], variables: Variable[], snapshot: string,
  *   refs: {branches: Record<string, string>, tags: Record<string, string>}}} Cube
  * @typedef {{snapshot: string, parent: string?, written_at: string, message: string, month?: string,
@@ -15,6 +15,9 @@
  * @typedef {{month: string, valid_fraction: number?, median_count: number?, snapshot: string?,
  *   scenes: string[]?}} Month
  */
+
+/** Whether the cube's time steps are years. */
+let yearly = false;
 
 /** @type {Map<string, Promise<any>>} */
 const kept = new Map();
@@ -48,9 +51,15 @@ function illustrated(cube) {
 }
 
 /** @param {string} at @returns {Promise<Cube>} asked anew for what may move */
-export const cube = async (at) => illustrated(await ask("cube", { at }));
+export async function cube(at) {
+  const found = illustrated(await ask("cube", { at }));
+  yearly = found.period === "year";
+  return found;
+}
 /** @param {string} at @returns {Promise<Commit[]>} newest first */
 export const history = (at) => ask("history", { at });
+/** @param {string} snapshot @returns {Promise<Commit[]>} */
+export const historyOf = (snapshot) => once("history", { at: snapshot });
 /** @param {string} snapshot @returns {Promise<Cube>} */
 export const cubeOf = async (snapshot) => illustrated(await once("cube", { at: snapshot }));
 /** @param {string} snapshot @param {string[]} all @returns {Promise<Month[]>} one for each of `all` */
@@ -76,9 +85,10 @@ export function tiles({ ref, month, variable, lo, hi, colormap }) {
 /** @param {Variable} variable @returns {string} what a reader calls it */
 export const titleOf = (variable) => (variable.kind === "preview" ? variable.long_name : variable.name);
 
-/** @param {string} month @returns {string} "June 2024" */
+/** @param {string} month @returns {string} "June 2024"; the year alone of a cube of years */
 export function monthName(month, style = "long") {
   const [year, number] = month.split("-").map(Number);
+  if (yearly) return String(year);
   return new Date(Date.UTC(year, number - 1)).toLocaleDateString("en", { month: style, year: "numeric", timeZone: "UTC" });
 }
 

@@ -19,6 +19,14 @@ export function make(tag, properties = {}, ...children) {
   return element;
 }
 
+/** Replaces what an element holds; the child that has the focus hands it to the one in its place.
+ * @param {HTMLElement} element @param {HTMLElement[]} children */
+export function renew(element, children) {
+  const k = [...element.children].indexOf(document.activeElement);
+  element.replaceChildren(...children);
+  children[k]?.focus();
+}
+
 /** @param {string} text said to who listens and not sees */
 export function say(text) {
   by("live").textContent = text;

@@ -51,7 +51,7 @@ export class Gpu {
    * @param {import("./data.js").Cube} cube @param {import("./data.js").Variable} variable
    * @returns {string} why this cannot be shown; empty if it can
    */
-  static refuses(cube, variable) {
+  refuses(cube, variable) {
     if (!variable.stored || variable.kind === "preview") return `${variable.name} is not stored as it is shown`;
     return cube.crs === "EPSG:4326" || proj4Of(cube.crs) ? "" : `no projection for ${cube.crs}`;
   }

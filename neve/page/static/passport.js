@@ -92,20 +92,22 @@ const twin = (series, name) => make("details", {},
   make("button", { class: "plain", onclick: () => save(csv(series, name), `${name}.csv`) }, "Save as CSV"));
 
 function origin(pixel, state, commits) {
-  const commit = commits.find((c) => c.snapshot === pixel.snapshot);
+  // `upto`: the commit was tidied away, as early as this one or before.
+  const id = pixel.snapshot ?? pixel.upto;
+  const commit = pixel.upto ? null : commits.find((c) => c.snapshot === id);
   const scenes = pixel.scenes ?? [];
   const rows = {
     "lon, lat": state.px.map((n) => n.toFixed(5)).join(", "),
     "level, row, column": `${pixel.level}, ${pixel.row}, ${pixel.col}`,
     "block, chunk": `${pixel.block ? `${pixel.block.row}-${pixel.block.col}` : "–"}, ${pixel.chunk.join("/")}`,
-    commit: pixel.snapshot ? `${short(pixel.snapshot)}${commit ? ` · ${new Date(commit.written_at).toLocaleDateString("en-GB", { dateStyle: "medium" })}` : ""}` : "–",
+    commit: id ? `${short(id)}${pixel.upto ? " or before" : ""}${commit ? ` · ${new Date(commit.written_at).toLocaleDateString("en-GB", { dateStyle: "medium" })}` : ""}` : "–",
     run: pixel.run_id ?? "–",
     ...(commit?.code_version ? { code: commit.code_version } : {}),
   };
   const list = make("dl", {}, ...Object.entries(rows).flatMap(([k, v]) => [make("dt", {}, k), make("dd", {}, v)]));
   const behind = make("details", {}, make("summary", {}, `${scenes.length} scene${scenes.length === 1 ? "" : "s"} behind it`),
     make("ul", {}, ...scenes.map((s) => make("li", {}, s))));
-  return make("div", {}, list, behind);
+  return make("div", {}, list, ...(pixel.snapshot || !id ? [behind] : []));
 }
 
 function copying(pixel, query, cube, store) {

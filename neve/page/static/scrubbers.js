@@ -26,13 +26,13 @@ export function drawMonths(months, month, low) {
   const bars = months.map((m, n) => {
     const [year, number] = m.month.split("-");
     const label = n % every(months.length) ? "" : number === "01" || n === 0 ? `${monthName(m.month, "short")}` : monthName(m.month, "short").split(" ")[0];
-    const poor = (m.median_count ?? 0) < low;
+    const poor = m.median_count == null ? m.valid_fraction == null : m.median_count < low;
     return make("span", { class: `${n === k ? "on" : ""} ${poor ? "low" : ""}`, title: `${m.month}: ${percent(m.valid_fraction)}`, "data-year": year },
       make("i", { style: `height:${Math.round(33 * (m.valid_fraction ?? 0))}px` }), make("em", {}, label));
   });
   by("months").querySelector(".bars").replaceChildren(...bars);
   const now = months[k];
-  const facts = now ? `${percent(now.valid_fraction)} valid, median n = ${now.median_count ?? 0}` : "";
+  const facts = now ? `${percent(now.valid_fraction)} valid${now.median_count == null ? "" : `, median n = ${now.median_count}`}` : "";
   point(by("month"), months.length, Math.max(k, 0), now ? `${monthName(month)}, ${facts}` : "no month");
   by("month-name").replaceChildren(now ? monthName(month) : "no month yet", make("small", {}, facts));
 }

@@ -1,7 +1,7 @@
 /**
  * Time-lapse: what the map shows, once per month, with the words without which a picture lies.
  *
- * Belongs here: frames, the strip and the film. Does not belong here: moving the map's month (handed in).
+ * Belongs here: frames, the strip, the film and the GIF. Does not belong here: moving the map's month (handed in).
  */
 import { colours } from "./colormaps.js";
 import { figure, monthName, percent, short } from "./data.js";
@@ -11,6 +11,8 @@ const WIDTH = 360;
 const FOOT = 46;
 const CREDIT = "Contains modified Copernicus Sentinel data · Natural Earth";
 const FILMS = ["video/mp4", "video/webm"];
+const FRAME_MILLISECONDS = 700;
+const calm = matchMedia("(prefers-reduced-motion: reduce)");
 
 /**
  * @typedef {{month: string, picture: HTMLCanvasElement, facts: string, metres: number}} Frame metres per pixel
@@ -45,7 +47,7 @@ async function frames(chart, { cube, months }, show, progress) {
 function draw(context, frame, { cube, look, variable }, x = 0) {
   const { picture: { width, height }, metres } = frame;
   context.fillStyle = "#fbfdfe";
-  context.fillRect(x, 0, width, height + 30 + FOOT);
+  context.fillRect(x, 0, width, context.canvas.height);
   context.drawImage(frame.picture, x, 30);
   const text = (words, left, y, size, colour, align = "left") => {
     context.font = `${size > 12 ? 600 : 400} ${size}px system-ui, "Liberation Sans", sans-serif`;
@@ -86,9 +88,28 @@ function strip(all, subject) {
   return new Promise((done) => canvas.toBlob(done, "image/png"));
 }
 
+/** @param {Frame} frame @returns {HTMLCanvasElement} for one frame at a time; its height even, as films want it */
+const screen = ({ picture }) => make("canvas", { width: WIDTH, height: 2 * Math.ceil((picture.height + 30 + FOOT) / 2) });
+
+/** @param {Frame[]} all @param {Subject} subject @returns {Promise<Blob>} GIF; every frame has 256 colours of its own */
+async function gif(all, subject) {
+  const { GIFEncoder, quantize, applyPalette } = await import("gifenc");
+  const { width, height } = screen(all[0]);
+  const encoder = GIFEncoder();
+  for (const frame of all) {
+    const context = screen(frame).getContext("2d", { willReadFrequently: true });
+    draw(context, frame, subject);
+    const { data } = context.getImageData(0, 0, width, height);
+    const palette = quantize(data, 256);
+    encoder.writeFrame(applyPalette(data, palette), width, height, { palette, delay: FRAME_MILLISECONDS });
+  }
+  encoder.finish();
+  return new Blob([encoder.bytes()], { type: "image/gif" });
+}
+
 /** @param {Frame[]} all @param {Subject} subject @returns {Promise<Blob>} a film, as the browser makes it */
 async function film(all, subject) {
-  const canvas = make("canvas", { width: WIDTH, height: 2 * Math.ceil((all[0].picture.height + 30 + FOOT) / 2) });
+  const canvas = screen(all[0]);
   const context = canvas.getContext("2d");
   draw(context, all[0], subject);
   const type = FILMS.find((t) => MediaRecorder.isTypeSupported(t));
@@ -98,7 +119,7 @@ async function film(all, subject) {
   const ended = new Promise((done) => (recorder.onstop = done));
   recorder.start();
   for (const frame of all) {
-    for (let k = 0; k < 14; k++) {
+    for (let passed = 0; passed < FRAME_MILLISECONDS; passed += 50) {
       draw(context, frame, subject);
       await new Promise((done) => setTimeout(done, 50));
     }
@@ -117,7 +138,7 @@ export function timelapse(chart, subject, show, restore) {
   const note = (text) => (by("export-note").textContent = text);
   const run = (make_, view) => async () => {
     const about = subject();
-    const buttons = [by("export-strip"), by("export-film")];
+    const buttons = [by("export-strip"), by("export-film"), by("export-gif")];
     buttons.forEach((b) => (b.disabled = true));
     try {
       const all = await frames(chart, about, show, (done, of) => note(`month ${done} of ${of}`));
@@ -137,7 +158,8 @@ export function timelapse(chart, subject, show, restore) {
     }
   };
   by("export-strip").addEventListener("click", run(strip, (src, all) => make("img", { src, alt: `${all.length} months side by side` })));
-  by("export-film").addEventListener("click", run(film, (src) => make("video", { src, controls: true, muted: true, loop: true, autoplay: !matchMedia("(prefers-reduced-motion: reduce)").matches })));
+  by("export-film").addEventListener("click", run(film, (src) => make("video", { src, controls: true, muted: true, loop: true, autoplay: !calm.matches })));
+  by("export-gif").addEventListener("click", run(gif, (src, all) => (calm.matches ? all[0].picture : make("img", { src, alt: `${all.length} months, one after the other` }))));
   by("export-close").addEventListener("click", () => by("export").close());
   return () => by("export").showModal();
 }

@@ -1,0 +1,69 @@
+"""Runs of neve in processes of their own, forked by a warm one (``warm.py``); for campaigns."""
+
+import json
+import os
+import pickle
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from conftest import PROJECT, tiny_in
+from states import Cases, smaller
+
+
+class Warm:
+    """A process that forks warm runs (``warm.py``), and what runs of each kind take."""
+
+    def __init__(self, process: subprocess.Popen[str], cases: Cases, folder: Path) -> None:
+        self.process, self.cases, self.folder = process, cases, folder
+        self.number = 0
+        assert self.answer() == ["ready", "1"], "a process with threads must not fork"
+        self.spent = {name: self._calm(name) for name in Cases.NAMES}
+
+    def answer(self) -> list[str]:
+        assert self.process.stdout is not None
+        return self.process.stdout.readline().split()
+
+    def start(self, name: str, store: Path, phase: str = "else", nth: int = 0, **more: int) -> int:
+        """Begin a run; its process id, which is that of its group too. ``more``: as ``warm``."""
+        request = {"case": name, "store": str(store), "workers": 0, "phase": phase, "nth": nth}
+        print(json.dumps(request | more), file=self.process.stdin, flush=True)
+        word, pid = self.answer()
+        assert word == "pid"
+        return int(pid)
+
+    def finish(self, name: str, store: Path) -> None:
+        """Run to the end."""
+        self.start(name, store)
+        code = self.answer()[1]
+        assert code == "0", self.trouble(store)
+
+    def trouble(self, store: Path) -> str:
+        file = Path(f"{store}.trouble")
+        return file.read_text("utf-8")[-3000:] if file.exists() else "no trouble is told"
+
+    def fresh(self, name: str) -> Path:
+        self.number += 1
+        return self.cases.copy(name, self.folder / f"run-{self.number}")
+
+    def _calm(self, name: str) -> dict[str, list[float]]:
+        store = self.fresh(name)
+        self.finish(name, store)
+        self.cases.check_done(name, store)
+        return json.loads(Path(f"{store}.spent").read_text("utf-8"))
+
+
+@contextmanager
+def warmed(folder: Path, scenes: Path, **environment: str) -> Iterator[Warm]:
+    """A warm process in a folder; ``environment``: what it is to have besides."""
+    (folder / "tiny").mkdir()
+    cases = Cases(smaller(tiny_in(folder / "tiny", scenes)), folder)
+    for name, plan in cases.plans.items():
+        (folder / f"{name}.plan").write_bytes(pickle.dumps(plan))
+    command = [sys.executable, str(Path(__file__).with_name("warm.py")), str(folder)]
+    known = os.environ | {"PYTHONPATH": str(PROJECT), "OPENBLAS_NUM_THREADS": "1"} | environment
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen(command, env=known, text=True, bufsize=1, **pipes) as process:
+        yield Warm(process, cases, folder)
