@@ -8,8 +8,8 @@ BIN := .venv/bin
 demo: .venv/.demo  ## synthetic scenes → two months through Dagster → .neve/demo/cube
 	$(BIN)/neve demo .neve/demo
 
-torture: .venv/.dev  ## faults, load and attackers, in full: hours (most of them writers on S3), goes on where it was
-	NEVE_TORTURE=full $(BIN)/python -m pytest tests/torture tests/test_server_fuzz.py
+torture: .venv/.dev  ## faults, load and attackers, in full, on all cores; goes on where it was
+	$(BIN)/python tests/torture/abreast.py
 
 audit: .venv/.dev  ## known vulnerabilities of the pins: a report, never a failure
 	$(BIN)/python .ci/audit

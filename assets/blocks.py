@@ -1,5 +1,7 @@
 """The asset ``blocks``: a region's land-filtered enumeration of blocks."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
 from assets.partition import partition_of
@@ -15,6 +17,7 @@ def blocks_asset(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinitio
 
     @dg.asset(
         partitions_def=partitions,
+        output_required=False,
         group_name="inputs",
         kinds={"naturalearth"},
         owners=["team:earth-observation"],
@@ -23,14 +26,16 @@ def blocks_asset(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinitio
     )
     def blocks(
         context: dg.AssetExecutionContext, regions: RegionFolder, lands: Lands
-    ) -> dg.MaterializeResult[BlockList]:
-        region, _ = partition_of(context, regions)
+    ) -> Iterator[dg.MaterializeResult[BlockList]]:
+        if (partition := partition_of(context, regions)) is None:
+            return
+        region = partition.region
         layout = layout_of(region)
         land = lands.land() if region.land else None
         found = enumerate_blocks(layout.window, layout.block, land, region.area.shape())
         filtered = land.source if land else "not filtered"
         rows, cols = (part.stop - part.start for part in layout.blocks_window())
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
             value=BlockList(tuple(found), filtered),
             metadata={
                 "blocks": len(found),

@@ -1,10 +1,11 @@
 """The assets ``composite``, ``indices`` and ``overviews``: one step, one transaction, one commit.
 
 They cannot be materialised apart: a month's native data, indices and overviews appear to
-readers together or not at all.
+readers together or not at all. ``plan_month`` says which block reads which scenes; ``build_month``
+makes the blocks, judges them (``checks``) and publishes the month in one commit.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import fields
 from typing import Any, NoReturn
 
@@ -12,19 +13,52 @@ import dagster as dg
 from icechunk import IcechunkError
 from tqdm import tqdm
 
-from assets.partition import partition_of
+from assets.partition import partition_of, retried
 from assets.portrait import portrait
+from assets.results import Shown, results
 from neve import __version__
 from neve.build.checks import NAMES
-from neve.build.month import MonthReport, Provenance, Wishes, build_month
-from neve.build.plan import plan_month
+from neve.build.month import Provenance, Wishes, build_month
+from neve.build.plan import MonthPlan, plan_month
+from neve.build.report import MonthReport
 from neve.cube.weighing import Weight
 from neve.errors import NeveError
 from neve.grid import BlockList
+from neve.scenes.choosing import rechecked
 from neve.scenes.values import SceneList
+from resources.catalogs import Catalogs
 from resources.cubes import Cubes
 from resources.engines import Engines
 from resources.regions import RegionFolder
+
+OWNERS = ["team:earth-observation"]
+SPECS = [
+    dg.AssetSpec(
+        "composite",
+        deps=["scenes", "blocks"],
+        kinds={"icechunk", "numba"},
+        owners=OWNERS,
+        skippable=True,
+        description="Monthly cloud-free composite per band, with the number of clear "
+        "observations in every pixel.",
+    ),
+    dg.AssetSpec(
+        "indices",
+        deps=["composite"],
+        kinds={"icechunk", "spyndex"},
+        owners=OWNERS,
+        skippable=True,
+        description="Spectral indices of the stored reflectance, at every level.",
+    ),
+    dg.AssetSpec(
+        "overviews",
+        deps=["composite", "indices"],
+        kinds={"icechunk", "geozarr"},
+        owners=OWNERS,
+        skippable=True,
+        description="Coarser levels for maps, exact under missing data.",
+    ),
+]
 
 
 def wishes_config(rebuild: bool, allow_shrink: bool) -> dict[str, Any]:
@@ -32,59 +66,35 @@ def wishes_config(rebuild: bool, allow_shrink: bool) -> dict[str, Any]:
     return {"ops": {"cube": {"config": {"rebuild": rebuild, "allow_shrink": allow_shrink}}}}
 
 
-OWNERS = ["team:earth-observation"]
-SHOWN = 200
-
-
 def cube_assets(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
     """The three assets of the cube over the given partitions."""
-    inputs = [dg.AssetKey("scenes"), dg.AssetKey("blocks")]
 
     @dg.multi_asset(
         partitions_def=partitions,
         group_name="cube",
         pool="build",
+        specs=SPECS,
         check_specs=[
             dg.AssetCheckSpec(name, asset="composite", description=told)
             for name, told in NAMES.items()
         ],
         config_schema={wish.name: dg.Field(bool, default_value=False) for wish in fields(Wishes)},
-        specs=[
-            dg.AssetSpec(
-                "composite",
-                deps=inputs,
-                kinds={"icechunk", "numba"},
-                owners=OWNERS,
-                description="Monthly cloud-free composite per band, with the number of clear "
-                "observations in every pixel.",
-            ),
-            dg.AssetSpec(
-                "indices",
-                deps=["composite"],
-                kinds={"icechunk", "spyndex"},
-                owners=OWNERS,
-                description="Spectral indices of the stored reflectance, at every level.",
-            ),
-            dg.AssetSpec(
-                "overviews",
-                deps=["composite", "indices"],
-                kinds={"icechunk", "geozarr"},
-                owners=OWNERS,
-                description="Coarser levels for maps, exact under missing data.",
-            ),
-        ],
     )
-    def cube(
+    def cube(  # noqa: PLR0913, PLR0917 (Dagster hands each resource over as an argument)
         context: dg.AssetExecutionContext,
         regions: RegionFolder,
+        catalogs: Catalogs,
         cubes: Cubes,
         engines: Engines,
         scenes: SceneList,
         blocks: BlockList,
     ) -> Iterator[dg.MaterializeResult[None]]:
-        region, month = partition_of(context, regions)
-        plan = plan_month(region, month, scenes, blocks.blocks)
-        with tqdm(desc=f"{region.name} {month}", unit="block") as bar:
+        if (partition := partition_of(context, regions)) is None:
+            return
+        region, month = partition
+        kept = rechecked(scenes, catalogs.catalog(region).reach)
+        plan = plan_month(region, month, kept, blocks.blocks)
+        with retried(context), tqdm(desc=f"{region.name} {month}", unit="block") as bar:
             report = build_month(
                 plan,
                 cubes.cube(region),
@@ -93,19 +103,8 @@ def cube_assets(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition
                 lambda done, total: _show(bar, done, total),
                 Wishes(**context.op_execution_context.op_config),
             )
-        place = cubes.location(region)
-        map_ = dg.MetadataValue.url(f"{cubes.viewer}/#at={report.snapshot}&month={month}")
-        shown: dict[str, dg.MetadataValue[str]] = {"map": map_}
-        weights: dict[str, Weight] = {}
-        try:
-            tree = cubes.tree(region, report.snapshot)
-            picture = portrait(tree, month, plan.layout.window)
-            shown = {"picture": picture["picture"], "map": map_, "quicklook": picture["quicklook"]}
-            weights = cubes.weights(region, report.snapshot) if report.published else {}
-        except (NeveError, IcechunkError, OSError) as error:
-            # The month is published: its run must not be told to have failed.
-            context.log.warning(f"no picture of {region.name} {month}: {error}")
-        yield from _results(report, place, scenes, shown, weights)
+        shown, weights = _looked_at(plan, report, cubes, context.log.warning)
+        yield from results(report, cubes.location(region), scenes, shown, weights)
 
     return cube
 
@@ -115,65 +114,19 @@ def _show(bar: "tqdm[NoReturn]", done: int, total: int) -> None:
     bar.update(done - bar.n)
 
 
-def _results(
-    report: MonthReport,
-    location: str,
-    scenes: SceneList,
-    shown: dict[str, dg.MetadataValue[str]],
-    weights: dict[str, Weight],
-) -> Iterator[dg.MaterializeResult[None]]:
-    published = {"snapshot": report.snapshot, "parent": report.parent, "store": location}
-    rows = []
-    for name, (height, width) in report.levels:
-        weight = weights.get(name, Weight(0, 0))
-        size = {"height": height, "width": width}
-        size |= {"chunks": weight.chunks, "bytes": weight.bytes}
-        rows.append(dg.TableRecord({"level": name, **size}))
-    levels = dg.MetadataValue.table(rows)
-    yield dg.MaterializeResult(
-        "composite",
-        metadata={
-            **shown,
-            "valid fraction": report.valid_pixels / max(report.pixels, 1),
-            "median clear observations": report.median_count,
-            "scenes used": len(report.used),
-            "scenes listed": len(scenes.scenes),
-            "scenes lost": dg.MetadataValue.json([list(loss) for loss in report.lost]),
-            "bytes": sum(weight.bytes for weight in weights.values()),
-            "chunks": sum(weight.chunks for weight in weights.values()),
-            "seconds": report.seconds,
-            "levels": levels,
-            **published,
-            "scene ids": dg.MetadataValue.json([s.id for s in scenes.scenes][:SHOWN]),
-            "blocks": report.blocks,
-            "blocks recomputed": report.recomputed,
-            "blocks resumed": report.resumed,
-            **({"not staged": report.unstaged} if report.unstaged else {}),
-            "pixels by observations": dg.MetadataValue.json(list(report.counts)),
-            "fingerprint": scenes.fingerprint,
-        },
-        check_results=_verdicts(report),
-    )
-    yield dg.MaterializeResult("indices", metadata=published)
-    yield dg.MaterializeResult("overviews", metadata={"levels": levels, **published})
-
-
-def _verdicts(report: MonthReport) -> list[dg.AssetCheckResult]:
-    """One for each declared check: Dagster asks for it even where there was nothing to judge."""
-    judged = [
-        dg.AssetCheckResult(
-            check_name=check.name,
-            passed=check.passed,
-            severity=dg.AssetCheckSeverity.ERROR if check.blocking else dg.AssetCheckSeverity.WARN,
-            metadata=check.told,
-        )
-        for check in report.checks
-    ]
-    left = [name for name in NAMES if name not in {check.name for check in report.checks}]
-    made = {"blocks recomputed": report.recomputed}
-    return judged + [
-        dg.AssetCheckResult(
-            check_name=name, passed=True, description="nothing to judge", metadata=made
-        )
-        for name in left
-    ]
+def _looked_at(
+    plan: MonthPlan, report: MonthReport, cubes: Cubes, warn: Callable[[str], None]
+) -> tuple[Shown, dict[str, Weight]]:
+    """A published month's picture and map, and what its levels weigh, as far as can be told."""
+    region, month, snapshot = plan.region, plan.month, report.snapshot
+    map_ = dg.MetadataValue.url(f"{cubes.viewer}/#at={snapshot}&month={month}")
+    shown: Shown = {"map": map_}
+    weights: dict[str, Weight] = {}
+    try:
+        picture = portrait(cubes.tree(region, snapshot), month, plan.layout.window)
+        shown = {"picture": picture["picture"], "map": map_, "quicklook": picture["quicklook"]}
+        weights = cubes.weights(region, snapshot) if report.published else {}
+    except (NeveError, IcechunkError, OSError) as error:
+        # The month is published: its run must not be told to have failed.
+        warn(f"no picture of {region.name} {month}: {error}")
+    return shown, weights

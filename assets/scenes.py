@@ -1,8 +1,11 @@
 """The asset ``scenes``: the frozen list of STAC items of a region × month."""
 
+from collections.abc import Iterator
+
 import dagster as dg
 
-from assets.partition import partition_of
+from assets.partition import partition_of, retried
+from assets.results import SHOWN
 from neve.build.watching import list_scenes
 from neve.compositing.quarantine import quarantine
 from neve.errors import AskPerson
@@ -10,14 +13,13 @@ from neve.scenes.values import SceneList
 from resources.catalogs import Catalogs
 from resources.regions import RegionFolder
 
-SHOWN = 200
-
 
 def scenes_asset(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinition:
     """``scenes`` over the given partitions."""
 
     @dg.asset(
         partitions_def=partitions,
+        output_required=False,
         group_name="inputs",
         kinds={"stac"},
         owners=["team:earth-observation"],
@@ -26,11 +28,14 @@ def scenes_asset(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinitio
     )
     def scenes(
         context: dg.AssetExecutionContext, regions: RegionFolder, catalogs: Catalogs
-    ) -> dg.MaterializeResult[SceneList]:
-        region, month = partition_of(context, regions)
-        catalog = catalogs.catalog(region)
-        listed = list_scenes(region, month, catalog)
-        found = quarantine(listed, region.recipe(), region.reading.reads())
+    ) -> Iterator[dg.MaterializeResult[SceneList]]:
+        if (partition := partition_of(context, regions)) is None:
+            return
+        region, month = partition
+        with retried(context):
+            catalog = catalogs.catalog(region)
+            listed = list_scenes(region, month, catalog)
+            found = quarantine(listed, region.recipe(), region.reading.reads())
         for _, reason in found.rejected:
             context.log.warning(f"left out: {reason}")
         for scene in found.unjudged:
@@ -40,7 +45,7 @@ def scenes_asset(partitions: dg.MultiPartitionsDefinition) -> dg.AssetsDefinitio
                 f"{catalog.name}: none of the {len(found.rejected)} items of {month} can be used; "
                 f"the first: {found.rejected[0][1]}; is this the right collection?"
             )
-        return dg.MaterializeResult(
+        yield dg.MaterializeResult(
             value=found,
             metadata={
                 "scenes": len(found.scenes),

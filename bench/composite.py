@@ -18,6 +18,7 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import bench_scenes
@@ -94,33 +95,49 @@ def served(folder: Path) -> Iterator[str]:
         server.communicate("")
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--quick", action="store_true", help="8 scenes, 600 px, one round")
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "neve-bench")
-    given = parser.parse_args()
-    scenes, size, rounds = (8, 600, 1) if given.quick else (25, 1200, given.rounds)
-    counts = (5, 10) if given.quick else (5, 15, 30, 60)
-    sizes = (300, 600) if given.quick else (600, 1200, 1800, 2400)
-    bench_scenes.make(given.data, max(scenes, *counts))
+@dataclass(frozen=True)
+class Extent:
+    """How much is measured: scenes, pixels a side, rounds, what growth is looked at over."""
 
+    scenes: int
+    size: int
+    rounds: int
+    counts: tuple[int, ...]
+    sizes: tuple[int, ...]
+    block: int
+
+
+QUICK = Extent(8, 600, 1, (5, 10), (300, 600), 600)
+FULL = Extent(25, 1200, 3, (5, 15, 30, 60), (600, 1200, 1800, 2400), 2048)
+
+
+def figures(folder: Path, extent: Extent) -> dict[str, float]:
+    """Measure everything and print the tables; the figures by name."""
+    root, scenes, size = str(folder), extent.scenes, extent.size
     say(f"local files: {scenes} scenes, {size} × {size} px")
-    local = interleaved(LOCAL, str(given.data), scenes, size, rounds)
+    local = interleaved(LOCAL, root, scenes, size, extent.rounds)
     say(f"HTTP, {bench_scenes.LATENCY * 1000:.0f} ms of latency")
-    with served(given.data) as url:
-        remote = interleaved(REMOTE, url, scenes, size, rounds)
+    with served(folder) as url:
+        remote = interleaved(REMOTE, url, scenes, size, extent.rounds)
     say("growth with scenes, then with pixels (neve, local)")
-    root = str(given.data)
-    by_scenes = [(float(n), measure("neve", root, n, size)["cpu"]) for n in counts]
-    by_pixels = [(float(n * n), measure("neve", root, scenes, n)["cpu"]) for n in sizes]
+    by_scenes = [(float(n), measure("neve", root, n, size)["cpu"]) for n in extent.counts]
+    by_pixels = [(float(n * n), measure("neve", root, scenes, n)["cpu"]) for n in extent.sizes]
+    say(f"one of neve's blocks, {extent.block} × {extent.block} px")
+    block = interleaved(("demo", "neve"), root, scenes, extent.block, 1)
+    table(f"{scenes} scenes, {size} px, local", local)
+    table("over HTTP", remote)
+    table(f"{extent.block} px, local", block)
+    growth = {"scenes_slope": slope(by_scenes), "pixels_slope": slope(by_pixels)}
+    return ratios(local, remote, block) | growth
 
-    side = 600 if given.quick else 2048
-    say(f"one of neve's blocks, {side} × {side} px")
-    block = interleaved(("demo", "neve"), root, scenes, side, 1)
 
+def ratios(
+    local: dict[str, Took], remote: dict[str, Took], block: dict[str, Took]
+) -> dict[str, float]:
+    """Each names what it compares; those to the demo say how many times better we are."""
     demo, neve = local["demo"], local["neve"]
-    result = {
+    far, fetch = remote["neve"], remote["fetch"]
+    return {
         "demo_cpu": demo["cpu"] / neve["cpu"],
         "demo_wall": demo["wall"] / neve["wall"],
         "demo_memory": neve["memory"] / demo["memory"],
@@ -128,33 +145,37 @@ def main() -> None:
         "deflate_floor_cpu": neve["cpu"] / local["deflate"]["cpu"],
         "odc_cpu": local["odc"]["cpu"] / neve["cpu"],
         "odc_wall": local["odc"]["wall"] / neve["wall"],
-        "http_demo_wall": remote["demo"]["wall"] / remote["neve"]["wall"],
-        "http_odc_wall": remote["odc"]["wall"] / remote["neve"]["wall"],
-        "http_fetch_wall": remote["neve"]["wall"] / remote["fetch"]["wall"],
+        "http_demo_wall": remote["demo"]["wall"] / far["wall"],
+        "http_odc_wall": remote["odc"]["wall"] / far["wall"],
+        "http_fetch_wall": far["wall"] / fetch["wall"],
         "block_demo_cpu": block["demo"]["cpu"] / block["neve"]["cpu"],
         "block_demo_wall": block["demo"]["wall"] / block["neve"]["wall"],
         # No engine on these cores is faster than the CPU that it and the server need.
-        "http_cpu_bound": (remote["neve"]["cpu"] + remote["neve"]["server"])
-        / (os.cpu_count() or 1)
-        / remote["fetch"]["wall"],
-        "http_local_wall": remote["neve"]["wall"] / neve["wall"],
-        "scenes_slope": slope(by_scenes),
-        "pixels_slope": slope(by_pixels),
+        "http_cpu_bound": (far["cpu"] + far["server"]) / (os.cpu_count() or 1) / fetch["wall"],
+        "http_local_wall": far["wall"] / neve["wall"],
         "neve_cpu_s": neve["cpu"],
         "neve_memory_mb": neve["memory"] / 1e6,
-        "http_neve_memory_mb": remote["neve"]["memory"] / 1e6,
+        "http_neve_memory_mb": far["memory"] / 1e6,
     }
-    table(f"{scenes} scenes, {size} px, local", local)
-    table("over HTTP", remote)
-    table(f"{side} px, local", block)
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="8 scenes, 600 px, one round")
+    parser.add_argument("--rounds", type=int, default=FULL.rounds)
+    parser.add_argument("--data", type=Path, default=Path(tempfile.gettempdir()) / "neve-bench")
+    given = parser.parse_args()
+    extent = QUICK if given.quick else replace(FULL, rounds=given.rounds)
+    bench_scenes.make(given.data, max(extent.scenes, *extent.counts))
+    found = figures(given.data, extent)
     say(
-        f"against the demo: {result['demo_cpu']:.1f} × less CPU (≥ 15 wanted), "
-        f"{result['demo_wall']:.1f} × less wall (≥ 8), {result['demo_memory']:.2f} of its memory "
-        f"(≤ 0.1)\nagainst GDAL's decoding alone: {result['decode_floor_cpu']:.2f} × the CPU "
-        f"(≤ 1.25); over HTTP {result['http_fetch_wall']:.2f} × the time of fetching alone "
-        f"(≤ 1.3; {result['http_cpu_bound']:.2f} is what both sides' CPU takes on these cores)"
+        f"against the demo: {found['demo_cpu']:.1f} × less CPU (≥ 15 wanted), "
+        f"{found['demo_wall']:.1f} × less wall (≥ 8), {found['demo_memory']:.2f} of its memory "
+        f"(≤ 0.1)\nagainst GDAL's decoding alone: {found['decode_floor_cpu']:.2f} × the CPU "
+        f"(≤ 1.25); over HTTP {found['http_fetch_wall']:.2f} × the time of fetching alone "
+        f"(≤ 1.3; {found['http_cpu_bound']:.2f} is what both sides' CPU takes on these cores)"
     )
-    print(json.dumps({key: round(value, 3) for key, value in result.items()}))
+    print(json.dumps({key: round(value, 3) for key, value in found.items()}))
 
 
 if __name__ == "__main__":

@@ -37,7 +37,7 @@ PROJECT = Path(__file__).parents[1]
 sys.path.insert(0, str(PROJECT / "tests"))
 from dask_cluster import dask_cluster  # noqa: E402
 
-SCENES = 10
+SCENES = 30
 
 
 def nothing(task: tuple[int, bytes]) -> tuple[int, bytes]:
@@ -64,13 +64,13 @@ def per_block(engine: Engine, blocks: int, rounds: int) -> float:
 
 
 def month_of(folder: Path, side: int) -> MonthPlan:
-    """A month of ten local scenes, in blocks of 512²: compute-bound."""
+    """A month of thirty local scenes, in blocks of 1024²: compute-bound."""
     region = Region.model_validate(
         {
             "name": "bench", "area": {"bbox": [15.6, 46.7, 15.7, 46.8]}, "crs": "EPSG:4326",
             "resolution": 1 / 11132, "start": "2023-08", "bands": bench_scenes.BANDS,
             "indices": ["GLI", "NGRDI", "VARI"], "overviews": [4, 16, 64], "land": False,
-            "block": 512, "chunk": 128,
+            "block": 1024, "chunk": 512,
         }
     )  # fmt: skip
     bench_scenes.make(folder, SCENES)
@@ -94,7 +94,7 @@ def scaling(folder: Path, plan: MonthPlan, rounds: int) -> dict[str, float]:
         for workers in (1, 2):
             place = folder / str(workers)
             place.mkdir()
-            clusters[workers] = stack.enter_context(dask_cluster(place, workers))
+            clusters[workers] = stack.enter_context(dask_cluster(place, workers, one_core=True))
         for number in range(rounds + 1):  # the first warms up
             for workers, (address, started) in clusters.items():
                 cube = open_cube(str(folder / str(workers) / f"cube{number}"), plan.layout)

@@ -1,7 +1,8 @@
 """What the overview levels add to a build: one block of one month, with and without them.
 
 Synthetic scenes → median → indices → levels → commit, in turn, each in a store of its own; the
-first round (imports, JIT) does not count, of the others the least. Told apart: the block (what
+first round (imports, JIT) does not count; of the others the medians, and the median of the rounds'
+ratios. Told apart: the block (what
 grows with the region), and the rest of the month (axes, shared chunks, commit). Tables go to
 stderr, one JSON line to stdout.
 """
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from statistics import median
 
 import bench_scenes
 import icechunk
@@ -88,20 +90,22 @@ def main() -> None:
         bench_scenes.make(data, args.scenes)
         took: dict[bool, list[tuple[float, float]]] = {False: [], True: []}
         for number in range(args.rounds + 1):
-            for levels in took:
+            for levels in (True, False) if number % 2 else (False, True):
                 case = region(FACTORS if levels else (), tuple(args.indices))
                 size = args.size if number else 512
                 took[levels].append(build(case, bench_scenes.target(size), data, args.scenes))
-    least = [[min(part) for part in zip(*runs[1:], strict=True)] for runs in took.values()]
-    share = least[1][0] / least[0][0] - 1
+    flat, with_levels = ([*zip(*runs[1:], strict=True)] for runs in took.values())
+    pairs = zip(with_levels[0], flat[0], strict=True)
+    share = median(more / less for more, less in pairs) - 1
+    middle = [median(part) for part in (*flat, *with_levels)]
     say = f"{args.scenes} scenes, {args.size}², {len(args.indices)} indices, CPU s without and with"
     print(
-        f"{say} {FACTORS}:\n  block {least[0][0]:.2f} → {least[1][0]:.2f}, {100 * share:+.1f} % "
-        f"(target ≤ 8 %); rest of the month {least[0][1]:.2f} → {least[1][1]:.2f}",
+        f"{say} {FACTORS}:\n  block {middle[0]:.2f} → {middle[2]:.2f}, {100 * share:+.1f} % "
+        f"(target ≤ 8 %); rest of the month {middle[1]:.2f} → {middle[3]:.2f}",
         file=sys.stderr,
     )
     keys = ("flat_block_cpu", "flat_month_cpu", "levels_block_cpu", "levels_month_cpu")
-    print(json.dumps({**dict(zip(keys, [*least[0], *least[1]], strict=True)), "share": share}))
+    print(json.dumps({**dict(zip(keys, middle, strict=True)), "share": share}))
 
 
 if __name__ == "__main__":

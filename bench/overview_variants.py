@@ -96,7 +96,8 @@ def _chunk(
 
 
 def neve(source: Path, out: Path) -> None:
-    from neve.pyramids.adding import Wanted, add_to_icechunk
+    from neve.pyramids.adding import add_to_icechunk
+    from neve.pyramids.asked import Wanted
 
     add_to_icechunk(repository(out), Wanted(FACTORS), folder=out)
 
@@ -150,6 +151,7 @@ def _targets(store: Any) -> Iterator[tuple[zarr.Array, np.ndarray]]:
             chunks=template.chunks,
             dtype=template.dtype,
             fill_value=template.fill_value,
+            compressors=template.compressors,
         )
         yield array, values
 

@@ -16,6 +16,8 @@ from shapely.geometry.base import BaseGeometry
 from neve.documents import read_json
 from neve.errors import RegionInvalid
 
+# A coastline in detail has some tens of thousands; making a valid area of more takes long.
+MOST_VERTICES = 100_000
 _UNUSABLE = (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError)
 
 
@@ -44,7 +46,7 @@ class Area(Part):
         return self
 
     def shape(self) -> BaseGeometry:
-        """Lon/lat geometry; x runs past 180° for an area that crosses it."""
+        """Lon/lat parts, perhaps overlapping or invalid; x runs past 180° where it is crossed."""
         if self.bbox is not None:
             west, south, east, north = self.bbox
             return shapely.box(west, south, east + 360 if east < west else east, north)
@@ -59,18 +61,20 @@ def _read_geojson(path: Path) -> BaseGeometry:
         shapes = [shapely.from_geojson(json.dumps(p.get("geometry", p))) for p in parts]
     except (*_UNUSABLE, shapely.errors.GEOSException) as error:
         raise RegionInvalid(f"area.geometry {path}: not usable as GeoJSON: {error}") from error
-    shape = _joined_at_180(shapely.union_all(shapes))
-    if shape.is_empty or shape.area == 0:
+    # Not their union: GEOS fails at, or takes for ever over, polygons that cross themselves.
+    shape = shapely.GeometryCollection(list(shapely.get_parts(shapes)))
+    if shape.area == 0:
         raise RegionInvalid(f"area.geometry {path}: holds no polygon; give an area")
-    return shape
+    if shapely.get_num_coordinates(shape) > MOST_VERTICES:
+        raise RegionInvalid(f"area.geometry {path}: more than {MOST_VERTICES} points; simplify it")
+    return _joined_at_180(shape)
 
 
-def _joined_at_180(shape: BaseGeometry) -> BaseGeometry:
-    """An area cut at ±180° (as RFC 7946 asks) in one piece again, running past 180°."""
-    parts = list(getattr(shape, "geoms", [shape]))
-    west, _, east, _ = shape.bounds if not shape.is_empty else (0, 0, 0, 0)
-    if east - west <= 180 or any(p.bounds[2] - p.bounds[0] > 180 for p in parts):
+def _joined_at_180(shape: shapely.GeometryCollection) -> shapely.GeometryCollection:
+    """An area cut at ±180° (as RFC 7946 asks) side by side again, running past 180°."""
+    west, _, east, _ = shape.bounds
+    if east - west <= 180 or any(p.bounds[2] - p.bounds[0] > 180 for p in shape.geoms):
         return shape
-    moved = [translate(p, 360) if p.bounds[2] <= 0 else p for p in parts]
-    joined = shapely.union_all(moved)
+    moved = [translate(p, 360) if p.bounds[2] <= 0 else p for p in shape.geoms]
+    joined = shapely.GeometryCollection(moved)
     return joined if joined.bounds[2] - joined.bounds[0] < east - west else shape

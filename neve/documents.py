@@ -5,6 +5,7 @@ Belongs here: YAML and JSON before they mean anything. Does not belong here: the
 """
 
 import json
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -12,13 +13,15 @@ import yaml
 
 MOST_YAML, MOST_JSON = 1_000_000, 10_000_000  # bytes
 DEEPEST = 20
+# Characters of one value: 3600 hexadecimal digits are a number that Python refuses to write out.
+LONGEST_YAML = 3000
 
 
 def read_yaml(path: Path) -> Any:
     """What a YAML file holds: plain values only.
 
-    Raises ``OSError``, and ``ValueError`` for what is too large, too deep, no YAML or no text, and
-    for aliases: a few lines of them make values that fill the memory once they are written out.
+    Raises ``OSError``, and ``ValueError`` for what is no file, too large, too deep, no YAML or no
+    text, and for aliases: a few lines of them make values that fill the memory when written out.
     """
     text = _text(path, MOST_YAML)
     depth = 0
@@ -26,6 +29,8 @@ def read_yaml(path: Path) -> Any:
         for event in yaml.parse(text, Loader=yaml.SafeLoader):
             if isinstance(event, yaml.AliasEvent):
                 raise ValueError(f"write the value out instead of the alias *{event.anchor}")
+            if isinstance(event, yaml.ScalarEvent) and len(event.value) > LONGEST_YAML:
+                raise ValueError(f"a value of more than {LONGEST_YAML} characters")
             depth += isinstance(event, yaml.CollectionStartEvent)
             depth -= isinstance(event, yaml.CollectionEndEvent)
             if depth > DEEPEST:
@@ -43,7 +48,19 @@ def read_json(path: Path) -> Any:
         raise ValueError("nested too deep") from None
 
 
+def parsed_json(text: str) -> Any:
+    """What JSON text holds; whole numbers that Python refuses to read are floats.
+
+    Raises ``ValueError`` and ``RecursionError``.
+    """
+    return json.loads(text, parse_int=lambda digits: (int if len(digits) < 99 else float)(digits))
+
+
 def _text(path: Path, most: int) -> str:
-    if path.stat().st_size > most:
+    if not stat.S_ISREG(path.stat().st_mode):  # a device need not end, a pipe need not begin
+        raise ValueError("not a regular file")
+    with path.open("rb") as file:
+        data = file.read(most + 1)
+    if len(data) > most:
         raise ValueError(f"larger than {most} bytes; is it the right file?")
-    return path.read_text("utf-8")
+    return data.decode("utf-8")

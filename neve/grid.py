@@ -43,6 +43,11 @@ class Grid:
         return self.height, self.width
 
     @property
+    def slices(self) -> tuple[slice, slice]:
+        """(rows, cols) of this piece in the whole grid."""
+        return slice(self.row, self.row + self.height), slice(self.col, self.col + self.width)
+
+    @property
     def transform(self) -> Affine:
         """Pixel corner (col, row) → CRS coordinates of this piece."""
         res = self.resolution

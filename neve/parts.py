@@ -54,6 +54,7 @@ class Reading(Part):
     attempts: int = Field(Reads.attempts, ge=1)
     timeout: float = Field(Reads.timeout, gt=0, allow_inf_nan=False)
     concurrency: int = Field(Reads.concurrency, ge=1)
+    verify: Literal["local", "all"] = "local"
 
     def reads(self) -> Reads:
         """The same for readers."""

@@ -21,11 +21,14 @@ import dagster as dg
 from assets.cube import wishes_config
 from neve.build.engine import end_with_parent
 from neve.build.watching import months_between
+from neve.cli.app import exit_code
 from neve.errors import AskPerson, NeveError, Stop
-from neve.region import Region
+from neve.scenes.values import month_bounds
+from pipelines.dead_runs import HERE
 from pipelines.definitions import definitions
 from pipelines.partitions import partition_key
-from pipelines.settings import resources
+from pipelines.settings import dagster_instance, resources
+from resources.regions import RegionFolder
 
 # A partition, its run's id, and whether it was published.
 Done = tuple[dg.MultiPartitionKey, str, bool]
@@ -33,7 +36,7 @@ Run = Callable[[dg.MultiPartitionKey], Done]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Parse, run the partitions, report each; 1 where any failed."""
+    """Parse, run the partitions, report each; 1 where any failed, or the code of an error."""
     parser = argparse.ArgumentParser(prog="pipelines.backfill", description=__doc__)
     parser.add_argument("regions", nargs="+", metavar="region")
     parser.add_argument("--from", dest="first", required=True)
@@ -58,7 +61,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             _tell(options.json, {"partition": str(key), "status": status, "run_id": run_id})
     except NeveError as error:
         print(f"neve: {error}", file=sys.stderr)
-        return 3
+        return exit_code(error)
     return 1 if failed else 0
 
 
@@ -67,6 +70,8 @@ def _done(run: Run, keys: Sequence[dg.MultiPartitionKey], jobs: int) -> Iterator
     if jobs == 1:
         yield from map(run, keys)
         return
+    with dagster_instance():
+        pass  # its tables are made here: two processes that make them at once meet each other's
     pool = ProcessPoolExecutor(jobs, get_context("spawn"), end_with_parent)
     try:
         for future in as_completed([pool.submit(run, key) for key in keys]):
@@ -81,13 +86,13 @@ def _done(run: Run, keys: Sequence[dg.MultiPartitionKey], jobs: int) -> Iterator
 
 
 def _run(config: dict[str, Any], backfill: int, key: dg.MultiPartitionKey) -> Done:
-    with dg.DagsterInstance.get() as instance:
+    with dagster_instance() as instance:
         result = _job().execute_in_process(
             partition_key=key,
             instance=instance,
             run_config=config,
             raise_on_error=False,
-            tags={"neve/backfill": str(backfill)},
+            tags=HERE | {"neve/backfill": str(backfill)},
         )
     return key, result.run_id, result.success
 
@@ -103,13 +108,15 @@ def _tell(as_json: bool, told: dict[str, str]) -> None:
 
 
 def _keys(options: argparse.Namespace) -> Iterator[dg.MultiPartitionKey]:
-    known: dict[str, Region] = resources()["regions"].regions()
-    if unknown := sorted(set(options.regions) - set(known)):
-        raise AskPerson(f"no region {unknown}; there are {sorted(known)}")
+    try:
+        month_bounds(options.last)
+    except ValueError as error:
+        raise AskPerson(f"--to: {error}") from error
     last = min(options.last, f"{datetime.now(UTC):%Y-%m}")
-    for name in options.regions:
-        for month in months_between(known[name], options.first, last):
-            yield partition_key(name, month)
+    folder: RegionFolder = resources()["regions"]
+    for region in [folder.region(name) for name in options.regions]:
+        for month in months_between(region, options.first, last):
+            yield partition_key(region.name, month)
 
 
 if __name__ == "__main__":

@@ -4,9 +4,10 @@ import dagster as dg
 
 from assets import month_assets
 from assets.tidying import tidy as tidy_op
+from pipelines.dead_runs import dead_runs
 from pipelines.partitions import month_partitions
 from pipelines.schedules import catalogue_watch, daily_update, weekly_tidy
-from pipelines.settings import resources
+from pipelines.settings import resources, tick_seconds
 
 
 def definitions() -> dg.Definitions:
@@ -32,8 +33,11 @@ def definitions() -> dg.Definitions:
     return dg.Definitions(
         assets=month_assets(partitions),
         jobs=[month, tidy],
-        schedules=[daily_update(month.name, partitions), weekly_tidy(tidy.name, regions)],
-        sensors=[catalogue_watch(month.name, partitions)],
+        schedules=[
+            daily_update(month.name, partitions, tick_seconds("SCHEDULE")),
+            weekly_tidy(tidy.name, regions),
+        ],
+        sensors=[catalogue_watch(month.name, partitions, tick_seconds("SENSOR")), dead_runs],
         resources=wired,
         executor=dg.in_process_executor,
     )

@@ -16,10 +16,13 @@ import dagster as dg
 
 from assets import month_assets
 from assets.cube import wishes_config
-from neve.errors import AskPerson, NeveError, Retry
+from assets.partition import MAX_RETRIES
+from neve.cli.app import exit_code
+from neve.errors import AskPerson, NeveError
 from neve.region import load
+from pipelines.dead_runs import HERE
 from pipelines.partitions import month_partitions, partition_key
-from pipelines.settings import resources
+from pipelines.settings import dagster_instance, resources
 
 QUIET = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
 
@@ -49,13 +52,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             result = dg.materialize(
                 month_assets(partitions),
                 partition_key=key,
-                instance=dg.DagsterInstance.get(),
+                instance=dagster_instance(),
+                tags=HERE | {MAX_RETRIES: "0"},
                 resources=resources(_environment(options) | {"NEVE_HANDOVER": handover}),
                 run_config=QUIET | wishes_config(options.rebuild, options.allow_shrink),
             )
     except NeveError as error:
         print(f"neve: {error}", file=sys.stderr)
-        return 3 if isinstance(error, AskPerson) else 4 if isinstance(error, Retry) else 1
+        return exit_code(error)
     published = result.asset_materializations_for_node("cube")[0].metadata
     told = ("snapshot", "store", "blocks", "blocks recomputed")
     print(json.dumps({name: published[name].value for name in told}))

@@ -3,6 +3,7 @@
 from datetime import UTC, datetime, timedelta
 
 import dagster as dg
+import icechunk as ic
 import xarray as xr
 
 from neve.cube.history import Commit, last_changes
@@ -44,14 +45,12 @@ class Cubes(dg.ConfigurableResource[None]):
 
     def weights(self, region: Region, snapshot: str) -> dict[str, Weight]:
         """What a snapshot of the region's cube wrote, by level."""
-        return weights(
-            open_repository(self.location(region), s3_options(self.s3_endpoint)), snapshot
-        )
+        return weights(self._repository(region), snapshot)
 
     def published(self, region: Region) -> dict[str, Commit]:
         """The commit that each of the region's months is from; nothing where there is no cube."""
         try:
-            repository = open_repository(self.location(region), s3_options(self.s3_endpoint))
+            repository = self._repository(region)
         except CubeMismatch:
             return {}
         with explained(self.location(region)):
@@ -61,6 +60,9 @@ class Cubes(dg.ConfigurableResource[None]):
     def tidy(self, region: Region, keep: timedelta) -> Tidied:
         """Forget the states of the region's cube that are older than ``keep``."""
         place = self.location(region)
-        repository = open_repository(place, s3_options(self.s3_endpoint))
+        repository = self._repository(region)
         with explained(place):
             return tidy(repository, keep, datetime.now(UTC), lock_of(place))
+
+    def _repository(self, region: Region) -> ic.Repository:
+        return open_repository(self.location(region), s3_options(self.s3_endpoint))

@@ -26,7 +26,8 @@ class JsonHandover(dg.UPathIOManager):
 
 
 class Handover(dg.ConfigurableIOManagerFactory[JsonHandover]):
-    """``path``: where the values between assets go: a folder, ``s3://``, ``gs://`` or ``az://``.
+    """``path``: where the values between assets go: a folder, or ``s3://bucket/prefix``,
+    ``gs://bucket/prefix``, ``az://account/container/prefix``.
 
     ``s3_endpoint``: URL of an S3 API other than AWS's; credentials come from the environment.
     """
@@ -36,9 +37,15 @@ class Handover(dg.ConfigurableIOManagerFactory[JsonHandover]):
 
     def create_io_manager(self, context: dg.InitResourceContext) -> JsonHandover:
         """The I/O manager at ``path``."""
-        scheme, separator, _ = self.path.partition("://")
-        if not separator:
+        scheme, _, rest = self.path.partition("://")
+        if scheme not in ("s3", "gs", "az"):
             return JsonHandover(UPath(self.path))
         obstore.fsspec.register(scheme)
-        config = {"aws_endpoint": self.s3_endpoint} if self.s3_endpoint else {}
-        return JsonHandover(UPath(self.path, config=config, client_options={"allow_http": True}))
+        config: dict[str, str] = {}
+        if scheme == "s3" and self.s3_endpoint:
+            config = {"aws_endpoint": self.s3_endpoint}
+        if scheme == "az":  # as of cubes; the library's own form has no account
+            account, _, rest = rest.partition("/")
+            config = {"azure_storage_account_name": account}
+        place = UPath(f"{scheme}://{rest}", config=config, client_options={"allow_http": True})
+        return JsonHandover(place)

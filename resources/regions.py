@@ -10,9 +10,13 @@ from neve.region import Region, load
 
 
 class RegionFolder(dg.ConfigurableResource[None]):
-    """``path``: a folder of ``*.yaml`` region files, or one such file."""
+    """``path``: a folder of ``*.yaml`` region files, or one such file.
+
+    ``strict``: a wrong one is an error.
+    """
 
     path: str = "regions"
+    strict: bool = False
 
     def each(self) -> Iterator[Region | RegionInvalid]:
         """Each file's region, or what is wrong with the file."""
@@ -31,20 +35,26 @@ class RegionFolder(dg.ConfigurableResource[None]):
             names.add(region.name)
 
     def regions(self) -> dict[str, Region]:
-        """All regions by name; raises ``RegionInvalid`` for the first wrong file."""
+        """Regions by name; of wrong files a warning, and ``RegionInvalid`` where it is strict."""
         found = {}
         for region in self.each():
-            if isinstance(region, RegionInvalid):
+            if not isinstance(region, RegionInvalid):
+                found[region.name] = region
+            elif self.strict:
                 raise region
-            found[region.name] = region
+            else:
+                dg.get_dagster_logger().warning(f"left out: {region}")
         return found
 
     def region(self, name: str) -> Region:
         """One region, whatever is wrong with the others; raises ``RegionInvalid`` without it."""
-        wrong = []
+        wrong, others = [], []
         for region in self.each():
             if isinstance(region, RegionInvalid):
                 wrong.append(str(region))
             elif region.name == name:
                 return region
-        raise RegionInvalid("\n".join([f"{self.path}: no region {name!r}", *wrong]))
+            else:
+                others.append(region.name)
+        told = f"{self.path}: no region {name!r}; there are {others}"
+        raise RegionInvalid("\n".join([told, *wrong]))

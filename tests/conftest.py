@@ -6,16 +6,19 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
+from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from neve.build.month import Provenance
+from neve.build.engine import Inline
+from neve.build.month import Provenance, build_month
 from neve.build.plan import MonthPlan, plan_month
 from neve.catalog.opening import open_catalog
+from neve.cli.app import run
 from neve.cube.layout import layout_of
 from neve.cube.store import Cube, open_cube
 from neve.demo.scenes import DayPlan, ScenePlan, TilePlan, write_scenes
@@ -100,6 +103,7 @@ def alive(pid: int) -> bool:
 
 
 BY = Provenance(run_id="test", code_version="0")
+MONTHS = ("2024-06", "2024-07")
 
 
 @pytest.fixture(scope="session")
@@ -120,6 +124,44 @@ def tiny_in(folder: Path, scenes: Path) -> Tiny:
     return Tiny(folder)
 
 
+def build_both(tiny: Tiny, name: str = "cube") -> str:
+    """June and July, a commit each; returns the place."""
+    for month in MONTHS:
+        build_month(tiny.plan(month), tiny.cube_at(name), Inline(), BY)
+    return str(tiny.folder / name)
+
+
+@pytest.fixture(scope="session")
+def store(tmp_path_factory: pytest.TempPathFactory, scenes: Path) -> str:
+    """A cube of both months, tagged ``v1``; only to be read."""
+    tiny = tiny_in(tmp_path_factory.mktemp("both"), scenes)
+    build_both(tiny)
+    tiny.cube().repository.create_tag("v1", tiny.cube().tip())
+    return tiny.store
+
+
+@pytest.fixture(scope="session")
+def lagoon(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The page's cube of four months; who changes it undoes that."""
+    from page_browser import build_cube
+
+    return build_cube(tmp_path_factory.mktemp("page"))
+
+
+@pytest.fixture
+def neve(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., tuple[int, str]]:
+    """The command in this process: its exit code and what it printed."""
+
+    def call(*arguments: object) -> tuple[int, str]:
+        monkeypatch.setattr(sys, "argv", ["neve", *map(str, arguments)])
+        code = run()
+        return code, capsys.readouterr().out
+
+    return call
+
+
 def free_port() -> int:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -135,9 +177,9 @@ def s3_url() -> Iterator[str]:
     deadline = time.monotonic() + 120
     try:
         while process.poll() is None and time.monotonic() < deadline:
-            with suppress(OSError), urllib.request.urlopen(f"{url}/moto-api/", timeout=5):
+            with suppress(OSError), socket.create_connection(("127.0.0.1", port), 5):
                 break
-            time.sleep(0.2)
+            time.sleep(0.02)
         yield url
     finally:
         process.kill()
@@ -158,3 +200,32 @@ def bucket(s3_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
     name = f"b{abs(hash(tmp_path)):x}"
     with urllib.request.urlopen(urllib.request.Request(f"{s3_url}/{name}", method="PUT")):
         return f"s3://{name}"
+
+
+@pytest.fixture
+def environment(tiny, tmp_path, monkeypatch):
+    given = {
+        "NEVE_REGIONS": str(tiny.file),
+        "NEVE_WORK": str(tmp_path / ".neve"),
+        "NEVE_WORKERS": "-1",
+        "NEVE_LAND": str(PROJECT / "node_modules/world-atlas"),
+    }
+    for name, value in given.items():
+        monkeypatch.setenv(name, value)
+    return given
+
+
+@pytest.fixture
+def job(environment):
+    """Made in a context of its own: Dagster's definitions ask the last instance, open or not."""
+    from pipelines.definitions import definitions
+
+    return Context().run(lambda: definitions().resolve_job_def("month"))
+
+
+@pytest.fixture
+def instance(tmp_path_factory, job):
+    import dagster as dg
+
+    with dg.instance_for_test(temp_dir=str(tmp_path_factory.mktemp("home"))) as found:
+        yield found

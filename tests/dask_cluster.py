@@ -12,20 +12,24 @@ HERE = Path(__file__).parent
 
 
 @contextmanager
-def dask_cluster(folder: Path, workers: int) -> Iterator[tuple[str, Sequence[subprocess.Popen]]]:
-    """(scheduler's address, worker processes); all end afterwards."""
+def dask_cluster(
+    folder: Path, workers: int, one_core: bool = False
+) -> Iterator[tuple[str, Sequence[subprocess.Popen]]]:
+    """(scheduler's address, worker processes); all end afterwards. ``one_core``: a core each."""
     where = folder / "scheduler.json"
     environment = os.environ | {"PYTHONPATH": os.pathsep.join([str(HERE.parent), str(HERE)])}
     log = (folder / "dask.log").open("wb")
 
-    def start(*arguments: str) -> subprocess.Popen:
-        command = [sys.executable, "-m", "dask", *arguments, "--scheduler-file", str(where)]
+    def start(*arguments: str, bound: Sequence[str] = ()) -> subprocess.Popen:
+        dask = [sys.executable, "-m", "dask", *arguments]
+        command = [*bound, *dask, "--scheduler-file", str(where)]
         return subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=folder)
 
     scheduler = start("scheduler", "--host", "127.0.0.1", "--port", "0", "--no-dashboard")
+    options = ("--nthreads", "1", "--no-nanny", "--no-dashboard", "--memory-limit", "0")
     started = [
-        start("worker", "--nthreads", "1", "--no-nanny", "--no-dashboard", "--memory-limit", "0")
-        for _ in range(workers)
+        start("worker", *options, bound=("taskset", "-c", str(k)) if one_core else ())
+        for k in range(workers)
     ]
     try:
         yield _address(where, workers, folder), started

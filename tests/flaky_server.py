@@ -1,52 +1,48 @@
 """A range server that misbehaves on demand, for tests of failed reads."""
 
 import random
-import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
 from pathlib import Path
 
+from loopback import Handler, Loopback, running
 
-class Flaky(ThreadingHTTPServer):
+from neve.scenes.values import Scene
+
+
+class Flaky(Loopback):
     """Serves a folder; the first ``failures`` requests of a path fail in the way ``mode`` says.
 
     Modes: "500", "reset" (the connection closes unanswered), "html" (200 and a page), "short"
     (half of the body), "garbled" (right length, zeros), "elsewhere" (another range, said so),
-    "stall" (no answer for a second and a half), "hang" (none until the client gives up;
-    ``hung``: after how many seconds it did), "404". ``only``: paths that fail. ``rate``: this
-    share of all requests fails too, by chance.
+    "shrunk" (a file a byte shorter), "vast" (a file of a petabyte), "stall" (no answer for a
+    second and a half), "hang" (none until the client gives up;
+    ``hung``: after how many seconds it did), "404". ``only``: paths that fail; ``spared``: so
+    many requests of a path are answered well before. ``rate``: this share of their requests fails
+    too, by chance. ``faults``: how many have failed.
     """
 
-    daemon_threads = True
-
     def __init__(self, folder: Path, mode: str, failures: int, only: str) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.folder, self.mode, self.failures, self.only = folder, mode, failures, only
-        self.rate, self.chance = 0.0, random.Random()
+        self.rate, self.chance, self.spared, self.faults = 0.0, random.Random(), 0, 0
         self.requests: dict[str, int] = {}
         self.hung: list[float] = []
-        self.lock = threading.Lock()
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
-
-    def handle_error(self, *args: object) -> None:
-        """Clients that hang up are part of the game."""
 
 
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(Handler):
     server: Flaky
 
     def do_GET(self) -> None:
         server = self.server
         with server.lock:
             server.requests[self.path] = server.requests.get(self.path, 0) + 1
-            fails = server.only in self.path and server.requests[self.path] <= server.failures
-            fails = fails or server.chance.random() < server.rate
+            nth = server.requests[self.path] - server.spared
+            fails = 0 < nth <= server.failures or server.chance.random() < server.rate
+            fails = fails and server.only in self.path
+            server.faults += fails
         data = (server.folder / self.path.lstrip("/").split("?")[0]).read_bytes()
         first, _, last = self.headers["Range"].removeprefix("bytes=").partition("-")
         body = data[int(first) : int(last) + 1]
@@ -64,6 +60,10 @@ class _Handler(BaseHTTPRequestHandler):
             self.close_connection = True
         elif server.mode == "elsewhere":
             self._send(206, body, f"bytes {int(first) + 1}-{int(first) + len(body)}/{len(data)}")
+        elif server.mode in ("shrunk", "vast"):
+            size = 10**15 if server.mode == "vast" else len(data) - 1
+            body = body[: size - int(first)]
+            self._send(206, body, f"bytes {first}-{int(first) + len(body) - 1}/{size}")
         elif server.mode == "html":
             self._send(200, b"<html>The service is busy</html>")
         elif server.mode in ("short", "garbled"):
@@ -81,8 +81,16 @@ class _Handler(BaseHTTPRequestHandler):
         self.end_headers()
         self.wfile.write(body)
 
-    def log_message(self, *args: object) -> None:
-        """Quiet."""
+
+def served(scenes: Iterable[Scene], folder: Path, url: str) -> list[Scene]:
+    """The scenes with URLs of a server in place of paths below its folder."""
+    return [
+        replace(one, assets={
+            name: replace(asset, href=f"{url}/{Path(asset.href).relative_to(folder)}")
+            for name, asset in one.assets.items()
+        })
+        for one in scenes
+    ]  # fmt: skip
 
 
 @contextmanager
@@ -98,16 +106,3 @@ def flaky(
     server.rate, server.chance = rate, random.Random(seed)
     with running(server):
         yield server
-
-
-@contextmanager
-def running(server: ThreadingHTTPServer) -> Iterator[None]:
-    """Serve in a thread, and close the server at the end."""
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()

@@ -12,6 +12,7 @@ import uvicorn
 
 from neve.cube.places import open_repository
 from neve.serving.app import create_app
+from neve.serving.running import configured
 
 # affine 3 warns where rasterix, below xpublish-tiles, still multiplies with *
 AFFINE = "ignore:Use `@` matmul:PendingDeprecationWarning"
@@ -20,7 +21,7 @@ AFFINE = "ignore:Use `@` matmul:PendingDeprecationWarning"
 @contextmanager
 def running(app) -> Iterator[httpx.Client]:
     """A client of an ASGI application that is served over HTTP while the context lasts."""
-    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+    server = uvicorn.Server(configured(app))
     with socket.create_server(("127.0.0.1", 0)) as listener:
         thread = threading.Thread(target=server.run, args=([listener],), daemon=True)
         thread.start()

@@ -122,7 +122,7 @@ def test_a_tight_memory_budget_changes_no_pixel(tiny, monkeypatch):
         SceneList(plan.works[0].scenes, (), plan.fingerprint),
         [work.block for work in plan.works],
     )
-    monkeypatch.setattr("neve.build.block.SMALLEST_PIECE", 8)
+    monkeypatch.setattr("neve.build.budget.SMALLEST_PIECE", 8)
     build_month(tight, tiny.cube(), Inline(), BY, wishes=Wishes(rebuild=True))
     assert read(tiny.store).identical(ample)
 

@@ -1,5 +1,6 @@
 """Catalogues: a real STAC API over HTTP, with faults, and a local folder; both give the same."""
 
+import gzip
 import json
 import time
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import JSONResponse, Response
 
+from neve.catalog import asking
 from neve.catalog.api import StacApi
 from neve.catalog.opening import open_catalog
 from neve.demo.stac_api import serve
@@ -141,6 +143,9 @@ LIES = {
     "no features": (_said(features=None), "without features"),
     "a list": (lambda n, page: [1, 2], "catalogue"),
     "no JSON": (lambda n, page: Response("<html>"), "catalogue"),
+    "a count as text": (_said(numberMatched="120"), "numberMatched is '120'"),
+    "half a count": (_said(numberMatched=120.5), "numberMatched is 120.5"),
+    "escapes": (lambda n, page: Response("\x1b[2J\r\nINFO done", 418), "HTTP 418:  [2J  INFO done"),
     "not found": (lambda n, page: Response(status_code=404), "catalogue"),
     "next is a file": (
         _said(links=[{"rel": "next", "href": "/etc/passwd"}]),
@@ -159,6 +164,94 @@ def test_an_incomplete_answer_holds_the_month_back(answer, words):
         catalog.search(COLLECTION, AREA, "2022-03")
     assert words in str(caught.value)
     assert catalog.name in str(caught.value) and "run the month again" in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_page_is_not_taken_in_whatever_its_size(packed, monkeypatch):
+    monkeypatch.setattr(asking, "_LARGEST", 1_000_000)
+    body = b" " * 30_000_000
+    headers = {"Content-Encoding": "gzip"} if packed else {}
+    body = gzip.compress(body) if packed else body
+    with (
+        _faulty(_days(1), lambda n, page: Response(body, headers=headers)) as (catalog, _),
+        pytest.raises(CatalogUnavailable, match="more than 1000000 bytes"),
+    ):
+        catalog.search(COLLECTION, AREA, "2022-03")
+
+
+def test_pages_that_are_packed_are_unpacked():
+    def answer(n, page):
+        body = gzip.compress(json.dumps(page).encode())
+        return Response(body, headers={"Content-Encoding": "gzip"})
+
+    with _faulty(_days(120), answer) as (catalog, _):
+        assert len(catalog.search(COLLECTION, AREA, "2022-03")) == 120
+
+
+@pytest.mark.parametrize(
+    ("bound", "words"),
+    [("api._MOST_ITEMS", "more than 70 items"), ("asking._MOST", "more than 70 bytes"),
+     ("asking._LONGEST", "longer than 0 seconds")],
+)  # fmt: skip
+def test_pages_that_never_end_are_given_up(bound, words, monkeypatch):
+    monkeypatch.setattr(f"neve.catalog.{bound}", 0.3 if "LONGEST" in bound else 70)
+
+    def answer(n, page):
+        """Each page has an item of its own, and says that there is one more."""
+        items = [page["features"][0] | {"id": f"{n}-{k}"} for k in range(10)]
+        time.sleep(0.05)
+        links = [{"rel": "next", "href": f"{catalog.name}/search?limit={n + 1}"}]
+        return {"type": page["type"], "features": items, "links": links}
+
+    with (
+        _faulty(_days(1), answer) as (catalog, seen),
+        pytest.raises(CatalogUnavailable, match=words),
+    ):
+        catalog.search(COLLECTION, AREA, "2022-03")
+    assert seen[0] < 20
+
+
+@pytest.mark.parametrize("place", ["api", "folder", "file"])
+def test_one_item_with_an_endless_number_costs_that_item_alone(place, tmp_path):
+    def text(items):
+        page = {"type": "FeatureCollection", "features": items}
+        return json.dumps(page).replace('"HUGE"', "9" * 5000)
+
+    items = [_item("good"), _item("bad")]
+    for item in items:
+        for asset in item["assets"].values():
+            asset["href"] = "https://data.example.com/a.tif"
+    items[1]["assets"]["red"]["file:size"] = "HUGE"
+    if place == "api":
+        with _faulty(items, lambda n, page: Response(text(items))) as (catalog, _):
+            found = catalog.search(COLLECTION, AREA, "2022-03")
+    else:
+        (tmp_path / "items.json").write_text(text(items))
+        catalog = open_catalog(str(tmp_path if place == "folder" else tmp_path / "items.json"))
+        found = catalog.search(COLLECTION, AREA, "2022-03")
+    chosen = choose(found, ["red"], "2022-03", catalog.reach)
+    assert [scene.id for scene in chosen.scenes] == ["good"]
+    assert [name for name, _ in chosen.rejected] == ["bad"]
+
+
+@pytest.mark.parametrize("damage", ["half", "latin", "deep", "no features", "missing"])
+def test_a_collection_file_that_cannot_be_read_holds_the_month_back(damage, tmp_path):
+    _folder(tmp_path, [_item("good")])
+    whole = json.dumps({"type": "FeatureCollection", "features": [_item("a"), _item("b")]})
+    file = tmp_path / "items.json"
+    file.write_bytes(
+        {
+            "half": whole.encode()[:-9],
+            "latin": whole.replace('"a"', '"\xe9"').encode("latin-1"),
+            "deep": whole.replace('"a"', "[" * 100_000).encode(),
+            "no features": b'{"type": "FeatureCollection", "features": null}',
+            "missing": b'{"type": "FeatureCollection"}',
+        }[damage]
+    )
+    for place in (tmp_path, file):
+        with pytest.raises(CatalogUnavailable, match=r"items\.json: an item collection"):
+            open_catalog(str(place)).search(COLLECTION, AREA, "2022-03")
 
 
 def test_a_page_served_twice_counts_once():

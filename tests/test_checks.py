@@ -8,6 +8,7 @@ from conftest import BY
 from patches import MONTH, REGION, Counting, contents, cube_at, make, plan_of
 
 from neve.build import block as building
+from neve.build import shared_chunks
 from neve.build.checks import NAMES
 from neve.build.engine import Inline
 from neve.build.month import Wishes, build_month
@@ -29,20 +30,38 @@ def scenes(tmp_path):
 @pytest.mark.parametrize("name", ["red", "count", "valid_fraction"])
 def test_one_wrong_cell_of_a_level_is_not_published(scenes, tmp_path, monkeypatch, factor, name):
     cube, right = cube_at(tmp_path / "cube", OWNED), building.level_arrays
+    plan = plan_of(scenes, OWNED)
+    blocks = (work.block.key for work in plan.works)
 
-    def wrong(composite, layout, grid):
-        levels = right(composite, layout, grid)
-        if (grid.row, grid.col) == (32, 0):
+    def wrong(composite, layout):
+        levels = right(composite, layout)
+        if next(blocks) == "1-0":
             levels[factor][name][1, 1] += 1
         return levels
 
     monkeypatch.setattr(building, "level_arrays", wrong)
     before = contents(cube)
     with pytest.raises(CheckFailed, match=f"block 1-0: {name} at {factor}x"):
-        build_month(plan_of(scenes, OWNED), cube, Inline(), BY)
+        build_month(plan, cube, Inline(), BY)
     assert contents(cube) == before
     monkeypatch.undo()
-    assert build_month(plan_of(scenes, OWNED), cube, Inline(), BY).published
+    assert build_month(plan, cube, Inline(), BY).published
+
+
+@pytest.mark.parametrize("name", ["red", "valid_fraction"])
+def test_a_shared_chunk_that_is_stored_wrongly_is_not_published(
+    scenes, tmp_path, monkeypatch, name
+):
+    cube, right = cube_at(tmp_path / "cube", OWNED), shared_chunks.write_level
+
+    def wrong(stored, index, grid, arrays):
+        right(stored, index, grid, {**arrays, name: np.zeros_like(arrays[name])})
+
+    monkeypatch.setattr(shared_chunks, "write_level", wrong)
+    before = contents(cube)
+    with pytest.raises(CheckFailed, match=rf"{name} at 4x, chunk \(0, 0\)"):
+        build_month(plan_of(scenes, OWNED), cube, Inline(), BY)
+    assert contents(cube) == before
 
 
 def test_a_month_that_would_lose_its_data_is_held_back(scenes, tmp_path):

@@ -1,13 +1,16 @@
 """Which items of a month count: the same for any order."""
 
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from item_kinds import item_of
 
-from neve.scenes.choosing import choose
+from neve.errors import AskPerson
+from neve.scenes.choosing import choose, rechecked
+from neve.scenes.hrefs import Reach
 from neve.scenes.items import UNREADABLE
 
 MONTH = "2022-03"
@@ -46,6 +49,24 @@ def test_the_newest_baseline_of_one_observation_counts():
     ((rejected, reason),) = found.rejected
     assert rejected == "a"
     assert "superseded by b" in reason and "02.14" in reason and "05.00" in reason
+
+
+def test_a_list_that_was_kept_is_held_against_its_reach_again():
+    reach = Reach(home="api.example.com", hosts=("data.example.com",))
+    item = _item("a", **_take(15))
+    for asset in item["assets"].values():
+        asset["href"] = "https://data.example.com/a.tif"
+    found = choose([item], ["red"], MONTH, reach)
+    assert rechecked(found, reach) == found
+    (kept,) = found.scenes
+    for change in ({"hosts": ("169.254.169.254",)}, {"href": "http://169.254.169.254/a.tif"}):
+        changed = replace(kept.assets["red"], **change)
+        tampered = replace(found, scenes=(replace(kept, assets={"red": changed}),))
+        if "href" in change:
+            with pytest.raises(AskPerson, match="materialise scenes again"):
+                rechecked(tampered, reach)
+        else:
+            assert rechecked(tampered, reach).scenes[0].assets["red"] == kept.assets["red"]
 
 
 def test_then_the_newest_generation_then_the_update_then_the_id():

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,11 +13,10 @@ import httpx
 import pytest
 import typer.main
 from conftest import PROJECT
-from test_looking import neve, store
 
 from neve.cli.app import app
+from neve.cli.tables import show
 
-__all__ = ["neve", "store"]
 COMMANDS = typer.main.get_command(app).commands
 DOCS = (PROJECT / "docs" / "commands.md").read_text("utf-8")
 PROGRAM = [sys.executable, "-c", "import sys; from neve.cli import main; sys.exit(main())"]
@@ -71,6 +71,23 @@ def test_a_terminal_gets_tables_and_no_color_is_heard(store):
     assert not re.search(rb"\x1b\[[\d;]*3\d", shown["plain"])
 
 
+def test_what_others_wrote_is_no_markup_and_steers_no_terminal(monkeypatch, capsys):
+    message = (
+        "[/x] [link=http://evil.test]here[/link]\x1b]8;;http://evil.test\x07 a\nb\tc \u202e é ∅"
+    )
+    rows = {"[/y]": [{"[/z]": message}]}
+    monkeypatch.setenv("TERM", "xterm")  # a dumb one is always 80 wide
+    for terminal in (True, False):
+        monkeypatch.setattr(sys.stdout, "isatty", lambda terminal=terminal: terminal)
+        monkeypatch.setenv("COLUMNS", "200")
+        show(rows, as_json=False)
+        told = capsys.readouterr().out
+        assert "[/x] [link=http://evil.test]here[/link]\\x1b]8;;" in told
+        assert "a\\nb\\tc \\u202e é ∅" in told
+        unstyled = re.sub(r"\x1b\[[\d;]*m", "", told)  # rich's own bold, where TERM allows it
+        assert not set("\x1b\x07\u202e") & set(unstyled)
+
+
 def _read(terminal: int) -> bytes:
     try:
         return os.read(terminal, 65536)
@@ -87,14 +104,15 @@ def test_whoever_has_read_enough_may_close_the_pipe(store):
         assert process.wait() == 1
 
 
-def test_a_tag_is_tried_without_being_made(neve, store):
-    tip = json.loads(neve("log", store, "--json")[1])["commits"][0]["snapshot"]
-    code, told = neve("tag", store, "v1", "--dry-run", "--json")
-    assert (code, json.loads(told)["tags"]) == (0, [{"tag": "v1", "snapshot": tip}])
-    assert neve("info", store, "--at", "v1")[0] == 3
-    assert neve("tag", store, "v1")[0] == 0
-    assert neve("tag", store, "v1", "--dry-run")[0] == 3
-    assert neve("tag", store, "main", "--dry-run")[0] == 3
+def test_a_tag_is_tried_without_being_made(neve, store, tmp_path):
+    cube = shutil.copytree(store, tmp_path / "cube")
+    tip = json.loads(neve("log", cube, "--json")[1])["commits"][0]["snapshot"]
+    code, told = neve("tag", cube, "v2", "--dry-run", "--json")
+    assert (code, json.loads(told)["tags"]) == (0, [{"tag": "v2", "snapshot": tip}])
+    assert neve("info", cube, "--at", "v2")[0] == 3
+    assert neve("tag", cube, "v2")[0] == 0
+    assert neve("tag", cube, "v2", "--dry-run")[0] == 3
+    assert neve("tag", cube, "main", "--dry-run")[0] == 3
 
 
 def test_pictures_and_tables_in_files_are_told_of_in_json(neve, store, tmp_path):

@@ -14,7 +14,7 @@ from zarr.core.sync import sync
 
 from assets import month_assets
 from neve.build.checks import NAMES
-from neve.errors import AskPerson
+from neve.errors import AskPerson, RegionInvalid
 from pipelines.definitions import definitions
 from pipelines.month import QUIET
 from pipelines.partitions import month_partitions, partition_key
@@ -118,6 +118,15 @@ def test_any_selection_of_the_cube_is_the_whole_cube(tiny, wired):
     assert len(tiny.cube().history()) == 2  # nothing but the empty cube
 
 
+def test_scenes_that_were_changed_where_they_are_kept_are_refused(tiny, wired, tmp_path):
+    assert materialise(tiny, wired, selection=["scenes", "blocks"]).success
+    (kept,) = (tmp_path / ".neve" / "handover" / "scenes").rglob("*.json")
+    kept.write_text(kept.read_text().replace(str(tiny.folder / "scenes"), "/etc", 1))
+    result = materialise(tiny, wired, selection=["composite", "indices", "overviews"])
+    assert "materialise scenes again" in str(result.get_step_failure_events()[0])
+    assert len(tiny.cube().history()) == 2
+
+
 def test_a_failed_run_marks_nothing_as_materialised(tiny, wired):
     for file in (tiny.folder / "scenes").glob("*20240608*/B04.tif"):
         file.write_bytes(file.read_bytes()[:200])
@@ -127,7 +136,7 @@ def test_a_failed_run_marks_nothing_as_materialised(tiny, wired):
     assert len(tiny.cube().history()) == 2
 
 
-def test_a_month_before_the_start_is_refused_by_name(tiny, wired):
+def test_a_month_before_the_start_ends_green_with_a_word(tiny, wired, capsys):
     early = tiny.region.model_copy(update={"start": "2024-01"})
     result = dg.materialize(
         month_assets(month_partitions([early])),
@@ -136,9 +145,13 @@ def test_a_month_before_the_start_is_refused_by_name(tiny, wired):
         run_config=QUIET,
         raise_on_error=False,
     )
-    assert not result.success
-    message = str(result.get_step_failure_events()[0].event_specific_data)
-    assert "before the region's start 2024-06" in message
+    assert result.success
+    assert not result.get_asset_materialization_events()
+    assert not result.get_asset_check_evaluations()
+    assert (
+        "tiny: nothing to do, month 2024-02 is before the region's start" in capsys.readouterr().err
+    )
+    assert len(tiny.cube().history()) == 2  # nothing but the empty cube
 
 
 def test_a_setting_that_is_no_number_is_named():
@@ -152,6 +165,19 @@ def test_runs_of_one_partition_do_not_write_the_same_file(tmp_path):
     JsonHandover().dump_to_path(dg.build_output_context(), ("a",), UPath(tmp_path / "key.json"))
     assert sorted(p.name for p in tmp_path.iterdir()) == ["key.json", "key.json.begun"]
     assert begun.read_text() == "another run's"
+
+
+def test_a_wrong_region_file_stops_no_start(tiny, monkeypatch, caplog):
+    monkeypatch.setenv("NEVE_REGIONS", str(tiny.folder))
+    (tiny.folder / "wrong.yaml").write_text("name: wrong")
+    found = definitions()
+    found.get_repository_def().load_all_definitions()
+    months = found.resolve_asset_graph().get(dg.AssetKey("scenes")).partitions_def
+    assert {key.keys_by_dimension["region"] for key in months.get_partition_keys()} == {"tiny"}
+    assert "left out" in caplog.text and "wrong.yaml" in caplog.text
+    monkeypatch.setenv("DAGSTER_IS_DEFS_VALIDATION_CLI", "1")  # as Dagster's own command does
+    with pytest.raises(RegionInvalid, match="wrong"):
+        definitions()
 
 
 def test_the_code_server_can_load_everything(wired):

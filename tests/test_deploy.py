@@ -11,16 +11,15 @@ import signal
 import subprocess
 import sys
 import time
-import tomllib
 import urllib.request
 from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-import yaml
 from conftest import PLAN, PROJECT, REGION, free_port
 from postgres_server import postgres
+from test_code_server import SERVICE, command
 from test_dagster_dev import LAUNCH, STATUS, ask
 
 from neve.cube.history import last_changes
@@ -114,8 +113,7 @@ def production(home, regions, bucket):
             patch.setenv(key, value)
         migrate = [str(Path(sys.executable).parent / "dagster"), "instance", "migrate"]
         subprocess.run(migrate, check=True, capture_output=True)
-        served = ("-h", "127.0.0.1", "-p", str(code))
-        start(stack, home, "dagster", "api", "grpc", "-m", "pipelines.definitions", *served)
+        start(stack, home, "dagster", *command(SERVICE["command"], code)[1:])
         workspace = ("-w", str(home / "workspace.yaml"))
         start(stack, home, "dagster-webserver", "-h", "127.0.0.1", "-p", str(web), *workspace)
         start(stack, home, "dagster-daemon", "run", *workspace)
@@ -192,59 +190,3 @@ def refuse_other_page(page, commit, run_id):
     assert page["picture"].startswith("![](data:image/webp;base64,")
     assert page["blocks recomputed"] == page["blocks"] > 0
     assert page["seconds"] > 0
-
-
-def test_the_image_is_made_of_files_that_are_there():
-    ignored = (PROJECT / ".dockerignore").read_text("utf-8").split()
-    copied = [
-        name
-        for line in (PROJECT / "Dockerfile").read_text("utf-8").splitlines()
-        if line.startswith("COPY ") and "--from" not in line
-        for name in line.split()[1:-1]
-    ]
-    assert len(copied) > 1
-    assert [name for name in copied if not (PROJECT / name).exists()] == []
-    assert not set(copied) & set(ignored)
-    # What pyproject.toml and the services' commands name is in the image, too.
-    project = tomllib.loads((PROJECT / "pyproject.toml").read_text("utf-8"))
-    needed = [project["project"]["readme"], "hatch_build.py", "deploy/workspace.yaml"]
-    needed += [f"{name}/__init__.py" for name in project["tool"]["importlinter"]["root_packages"]]
-    assert [name for name in needed if not (PROJECT / name).exists()] == []
-    assert not {Path(name).parts[0] for name in needed} & set(ignored)
-
-
-def test_the_compose_file_gives_every_setting_that_is_read():
-    compose = yaml.safe_load((DEPLOY / "compose.yaml").read_text("utf-8"))
-    given = {
-        key for service in compose["services"].values() for key in service.get("environment", {})
-    }
-    wanted = [
-        value["env"]
-        for file in ("dagster.yaml", "workspace.yaml")
-        for value in named(yaml.safe_load((DEPLOY / file).read_text("utf-8")))
-    ]
-    assert wanted
-    assert set(wanted) <= given
-    table = (DEPLOY / "README.md").read_text("utf-8") + (PROJECT / "README.md").read_text("utf-8")
-    assert not [key for key in given if f"`{key}`" not in table]
-
-
-def named(value):
-    """Every ``{env: NAME}`` in a document."""
-    if isinstance(value, dict):
-        if set(value) == {"env"}:
-            yield value
-        for part in value.values():
-            yield from named(part)
-    elif isinstance(value, list):
-        for part in value:
-            yield from named(part)
-
-
-def test_production_limits_what_runs_at_once_as_the_default_does():
-    here, there = (
-        yaml.safe_load((folder / "dagster.yaml").read_text("utf-8"))["concurrency"]
-        for folder in (PROJECT, DEPLOY)
-    )
-    assert here["pools"]["default_limit"] == there["pools"]["default_limit"]
-    assert here["runs"]["tag_concurrency_limits"] == there["runs"]["tag_concurrency_limits"]

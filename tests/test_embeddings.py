@@ -1,89 +1,37 @@
-"""Embedding cubes: tiles of one zone, with a gap, overlapping edges and water, against numpy."""
+"""Embedding cubes against numpy, pixel by pixel; what does not fit is refused by name."""
 
 import json
 import shutil
-import sys
 from datetime import timedelta
 
-import httpx
-import icechunk
-import morecantile
 import numpy as np
 import pytest
-import rasterio
 import xarray as xr
-import zarr
-from affine import Affine
 from conftest import PROJECT
+from embedding_tiles import (
+    BANDS,
+    CRS,
+    TILES,
+    TOP,
+    YEAR,
+    consolidated,
+    folder,
+    opened,
+    small,
+    write_tile,
+)
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from page_browser import CHROMIUM, FLAGS, colours, pixels, served
-from pyproj import Transformer
 
-from neve import page
-from neve.build.engine import Inline, Processes
-from neve.cli.app import run
-from neve.cube.tidying import LEAST
-from neve.embeddings import consolidation, layout, vectors
-from neve.embeddings.consolidation import consolidate
-from neve.embeddings.layout import layout_of
+from neve.build.engine import Processes
+from neve.embeddings import consolidation, vectors
 from neve.embeddings.tiles import find_tiles
 from neve.errors import AskPerson, CubeMismatch, MonthConflict
 
-BANDS, YEAR, CRS = 5, 2024, "EPSG:32633"
+__all__ = ["folder", "small"]
+
+
 SCHEMAS = PROJECT.parent / "shared" / "geozarr"
-# Name → column and row of the top left pixel on the lattice, width, height. The second overlaps
-# the first; between the second and the third one is missing.
-TILES = {
-    "grid_15.05_46.95": (50_395, 480_000, 90, 110),
-    "grid_15.15_46.95": (50_480, 480_003, 85, 108),
-    "grid_15.35_46.95": (50_660, 480_001, 40, 50),
-}
-TOP = 10_000_003.0  # pixel edges are where the tiles have them, not at multiples of 10
-
-
-def write_tile(folder, name, crs=CRS, **broken):
-    col, row, width, height = TILES[name]
-    generator = np.random.default_rng(col)
-    ramp = np.add.outer(np.arange(height), np.arange(width))[..., None] * np.arange(1, BANDS + 1)
-    values = (ramp % 200 - 100 + generator.integers(-9, 9, (height, width, BANDS))).astype(np.int8)
-    scales = generator.uniform(0.01, 0.1, (height, width)).astype(np.float32)
-    scales[:3, :3] = np.nan
-    scales[3:5, :3] = np.inf
-    scales[5:7, :3] = 3e38  # published so where there are no data
-    scales[7:9, :3] = 0
-    land = np.ones((height, width), np.uint8)
-    land[height // 2 :, : width // 3] = 0
-    place = folder / "global_0.1_degree_representation" / str(YEAR) / name
-    place.mkdir(parents=True, exist_ok=True)
-    np.save(place / f"{name}.npy", broken.get("values", values))
-    np.save(place / f"{name}_scales.npy", broken.get("scales", scales))
-    masks = folder / "global_0.1_degree_tiff_all"
-    masks.mkdir(exist_ok=True)
-    left, top = broken.get("shift", 0) + col * 10 + 7, TOP - row * 10
-    with rasterio.open(
-        masks / f"{name}.tiff", "w", driver="GTiff", width=width, height=height, count=1,
-        dtype="uint8", crs=crs, transform=Affine(10, 0, left, 0, -10, top),
-    ) as image:  # fmt: skip
-        image.write(land, 1)
-    with np.errstate(invalid="ignore"):
-        valid = (land == 1) & (scales > 0) & (scales < 1)
-    return values, np.where(valid, scales, np.nan).astype(np.float32)
-
-
-@pytest.fixture
-def small(monkeypatch):
-    monkeypatch.setattr(layout, "BLOCK", 64)
-    for room in (layout, consolidation):
-        monkeypatch.setattr(room, "PREVIEW_CHUNK", 32)
-    monkeypatch.setattr(consolidation, "BLOCK", 64)
-
-
-@pytest.fixture
-def folder(tmp_path):
-    for name in TILES:
-        write_tile(tmp_path / "mirror", name)
-    return tmp_path / "mirror"
 
 
 def mosaic(folder):
@@ -102,17 +50,6 @@ def mosaic(folder):
             if np.isnan(scales[place]):
                 values[place], scales[place] = tile_values[i, j], tile_scales[i, j]
     return values, scales, (first_row, first_col)
-
-
-def consolidated(folder, store, factors=(4, 16, 64), engine=None):
-    tiles = find_tiles(folder, YEAR, CRS)
-    found = layout_of(tiles, YEAR, factors)
-    return found, consolidate(tiles, found, str(store), engine or Inline())
-
-
-def opened(store):
-    repository = icechunk.Repository.open(icechunk.local_filesystem_storage(str(store)))
-    return repository, zarr.open_group(repository.readonly_session("main").store, mode="r")
 
 
 def window_of(found, factor):
@@ -230,81 +167,6 @@ def test_an_attempt_that_took_too_long_is_refused(folder, small, tmp_path, monke
     assert repository.lookup_branch("main") == tip
 
 
-def lonlat(col, row):
-    """Centre of a pixel of the tiles' lattice."""
-    to_lonlat = Transformer.from_crs(CRS, 4326, always_xy=True)
-    return to_lonlat.transform(col * 10 + 12, TOP - row * 10 - 5)
-
-
-@pytest.fixture(scope="module")
-def shown(tmp_path_factory):
-    """(address of its map server, layout, report, root group) of a cube."""
-    place = tmp_path_factory.mktemp("shown")
-    for name in TILES:
-        write_tile(place / "mirror", name)
-    found, report = consolidated(place / "mirror", place / "cube", (4, 16))
-    with served(str(place / "cube")) as url:
-        yield url, found, report, opened(place / "cube")[1]
-
-
-def test_the_map_server_tells_of_it_and_draws_it(shown):
-    url, found, report, root = shown
-    lon, lat = lonlat(50_440, 480_020)
-    with httpx.Client(base_url=url, timeout=60) as client:
-        cube = client.get("/api/cube").json()
-        assert (cube["months"], cube["period"]) == (["2024-01"], "year")
-        assert [v["name"] for v in cube["variables"]] == ["pca", "visual", "scales"]
-        assert [level["name"] for level in cube["levels"]] == ["1x", "4x", "16x"]
-        assert np.allclose(cube["bounds"], found.window.lonlat_bounds())
-        newest, first = client.get("/api/history").json()
-        assert (newest["snapshot"], newest["month"]) == (report.snapshot, "2024-01")
-        (month,) = client.get("/api/months").json()
-        valid = month["valid_fraction"] * found.window.height * found.window.width
-        assert valid == pytest.approx(report.valid_pixels)
-        for variable, zoom, level in [
-            ("visual", 12, "4x"),
-            ("pca", 13, "1x"),
-            ("scales", 13, "1x"),
-        ]:
-            place = morecantile.tms.get("WebMercatorQuad").tile(lon, lat, zoom)
-            tile = client.get(f"/tiles/main/{variable}/{zoom}/{place.y}/{place.x}.png")
-            assert tile.headers["X-Multiscale-Level"] == level
-            assert 1 <= int(tile.headers["X-Chunks-Read"]) <= 16
-            assert colours(pixels(tile.content)) > 50
-        pixel = client.get(f"/api/pixel?lon={lon}&lat={lat}&variable=scales").json()
-        assert pixel["value"] == pytest.approx(
-            float(root["1x/scales"][0, pixel["row"], pixel["col"]])
-        )
-        assert pixel["chunk"] == [pixel["row"] // 1024, pixel["col"] // 1024]
-        assert pixel["snapshot"] == report.snapshot
-        changed = client.get(f"/api/diff?from={first['snapshot']}").json()
-        assert changed["months"] == ["2024-01"]
-        assert changed["variables"] == ["pca", "scales", "visual"]
-        assert [pixel["row"] // 256, pixel["col"] // 256] in changed["levels"]["1x"]
-
-
-@pytest.mark.skipif(CHROMIUM is None, reason="no chromium here")
-@pytest.mark.skipif(not (page.vendor() / "maplibre-gl").is_dir(), reason="npm ci has not run")
-def test_the_page_opens_on_it_and_calls_it_by_its_year(shown):
-    from playwright.sync_api import sync_playwright
-    from test_page import Visitor
-
-    lon, lat = lonlat(50_440, 480_020)
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(
-            executable_path=CHROMIUM, args=FLAGS, ignore_default_args=["--headless"]
-        )
-        visitor = Visitor(browser, shown[0]).open()
-        told = visitor.text("#month-name")
-        assert told.startswith("2024")
-        assert "median" not in told
-        assert colours(visitor.picture()) > 500
-        visitor.show(f"low=0&v=scales&px={lon:.5f},{lat:.5f}")
-        assert "scales, 2024" in visitor.text("#passport-title")
-        assert visitor.wrong == []
-        browser.close()
-
-
 @pytest.mark.parametrize(
     ("broken", "named"),
     [
@@ -345,27 +207,6 @@ def test_tiles_of_other_zones_are_left_out(folder):
     finally:
         del TILES["grid_18.05_46.95"]
     assert [tile.name for tile in find_tiles(folder, YEAR, CRS)] == sorted(TILES)
-
-
-def test_the_command_says_what_it_made(folder, tmp_path, monkeypatch, capsys):
-    def neve(*arguments):
-        monkeypatch.setattr(sys, "argv", ["neve", *map(str, arguments)])
-        return run()
-
-    options = ["--year", YEAR, "--store", tmp_path / "cube", "--workers", -1, "--factors", "4,16"]
-    assert neve("embed", folder, "--zone", "33N", *options) == 0
-    assert "tiles\t3\n" in capsys.readouterr().out
-    assert neve("info", tmp_path / "cube") == 0  # which checks its GeoZarr metadata
-    told = capsys.readouterr().out
-    assert "embeddings" in told
-    assert "2024-01" in told
-    assert neve("tidy", tmp_path / "cube", "--keep-days", LEAST.days) == 0
-    point = ["--point", "15.1,46.9", "--variable", "scales"]
-    for asked in (["status"], ["verify"], ["sample", *point]):
-        assert neve(asked[0], tmp_path / "cube", *asked[1:]) == 3
-        assert "no monthly cube" in capsys.readouterr().err
-    assert neve("embed", folder, "--zone", "61N", *options) == 3
-    assert "33N" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(not SCHEMAS.is_dir(), reason="the GeoZarr schemas are in ../shared")

@@ -7,10 +7,7 @@ import subprocess
 import sys
 
 import pytest
-from conftest import BY, PROJECT, REGION, Tiny
-
-from neve.build.engine import Inline
-from neve.build.month import build_month
+from conftest import PROJECT, REGION, Tiny, build_both
 
 NOTEBOOK = PROJECT / "docs" / "first_look.ipynb"
 # What a kernel does with a cell: run it, show the value of a last expression.
@@ -49,9 +46,7 @@ def test_every_cell_runs_on_a_cube(tmp_path, scenes):
     )
     (tmp_path / ".neve" / "demo").mkdir(parents=True)
     (tmp_path / "docs").mkdir()
-    tiny = Tiny(tmp_path)
-    for month in ("2024-06", "2024-07"):
-        build_month(tiny.plan(month), tiny.cube_at(".neve/demo/cube"), Inline(), BY)
+    build_both(Tiny(tmp_path), ".neve/demo/cube")
     ran = subprocess.run(
         [sys.executable, "-c", KERNEL, NOTEBOOK],
         cwd=tmp_path / "docs",

@@ -17,7 +17,8 @@ from neve.cube.geozarr_check import check, problems
 from neve.errors import MetadataInvalid
 from neve.grid import Grid
 from neve.opened import open as open_tree
-from neve.pyramids.adding import Wanted, add_to_zarr
+from neve.pyramids.adding import add_to_zarr
+from neve.pyramids.asked import Wanted
 
 SCHEMAS = Path(__file__).parents[2] / "shared" / "geozarr"
 GRIDS = [

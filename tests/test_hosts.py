@@ -3,22 +3,27 @@
 Real servers on loopback; each counts what it is asked.
 """
 
+import io
 import json
 import socket
-import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from unittest.mock import patch
 
 import numpy as np
 import pytest
+import requests
 import urllib3
 from demo_api import item
 from images import UTM33, north_up, scene, write_image
+from loopback import Handler, Loopback, running
+from pystac import Link
+from pystac_client.exceptions import APIError
+from requests.structures import CaseInsensitiveDict
 
+from neve.catalog.asking import Asking, Patience
 from neve.catalog.opening import open_catalog
 from neve.compositing.composite import compose
 from neve.compositing.recipe import Recipe
@@ -26,7 +31,7 @@ from neve.errors import AskPerson, BlockFailed, CatalogUnavailable, ReadFailed, 
 from neve.grid import Grid
 from neve.reading.connections import get, pool_manager
 from neve.reading.image import open_image, read_window
-from neve.reading.ranges import Reads, fetch
+from neve.reading.ranges import Hiccup, Reads, fetch
 from neve.reading.rasters import Raster
 from neve.scenes.hosts import named, private
 from neve.scenes.hrefs import Reach, checked_href
@@ -74,26 +79,27 @@ def test_a_region_names_its_hosts_and_all_others_are_refused():
             checked_href(f"https://{host}/a.tif", reach)
 
 
-class Web(ThreadingHTTPServer):
+class Web(Loopback):
     """Serves one file, but at some paths a page or a redirect; keeps the paths asked for."""
 
-    daemon_threads = True
-
     def __init__(self, body: bytes = b"", moved: dict[str, str] | None = None) -> None:
-        super().__init__(("127.0.0.1", 0), _Page)
+        super().__init__(_Page)
         self.body, self.moved, self.asked = body, moved or {}, list[str]()
+        self.headers = list[dict[str, str]]()
         self.pages: dict[str, object] = {}
 
     def at(self, host: str, path: str = "/a.tif") -> str:
         return f"http://{host}:{self.server_port}{path}"
 
 
-class _Page(BaseHTTPRequestHandler):
+class _Page(Handler):
+    protocol_version = "HTTP/1.0"  # no request by the connection of another
     server: Web
 
     def do_GET(self) -> None:
         path = self.path.split("?")[0]
         self.server.asked.append(path)
+        self.server.headers.append(dict(self.headers))
         first, last = map(int, self.headers.get("Range", "bytes=0-9")[6:].split("-"))
         part = self.server.body[first : last + 1]
         if path in self.server.moved:
@@ -115,21 +121,12 @@ class _Page(BaseHTTPRequestHandler):
         self.rfile.read(int(self.headers["Content-Length"]))
         self.do_GET()
 
-    def log_message(self, *args: object) -> None:
-        """Quiet."""
-
 
 @contextmanager
 def web(body: bytes = b"", moved: dict[str, str] | None = None) -> Iterator[Web]:
     server = Web(body, moved)
-    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with running(server):
         yield server
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
 
 
 def images(folder: Path) -> dict[str, Path]:
@@ -154,6 +151,7 @@ def test_a_redirect_ends_before_the_second_request(tmp_path, kind):
             "/decimal": secret.at("2130706433"),
             "/file": "file:///etc/passwd",
             "/user": secret.at("u:hidden@127.0.0.1"),
+            "/escape": "ftp://data.example.com/\x1b[2J",
             "/bent": "http://[::1/a.tif",
             "/again": "/again",
             "/near": "/a.tif",
@@ -168,6 +166,7 @@ def test_a_redirect_ends_before_the_second_request(tmp_path, kind):
             with pytest.raises(ReadFailed) as caught:
                 open_image(asset, UTM33, HASTY)
             assert "redirect" in str(caught.value) and "hidden" not in str(caught.value)
+            assert str(caught.value).isprintable()
             assert first.asked == [path] * (6 if path == "/again" else 1)
         assert secret.asked == []
         # Where both are named, it is followed.
@@ -273,6 +272,24 @@ def test_a_name_that_resolves_to_a_private_address_is_refused_unless_named(monke
         assert fetch(href, [(0, 9)], False, trusting)[0] == [body[:9]]
 
 
+@pytest.mark.parametrize("hosts", [(), ("other",), ("bucket",), ("*.bucket", "bucket")])
+def test_only_buckets_that_a_person_named_see_our_credentials(hosts, monkeypatch):
+    with web(b"0123456789") as server:
+        for key, value in {
+            "AWS_ENDPOINT_URL": server.at("127.0.0.1", ""), "AWS_REGION": "us-east-1",
+            "AWS_ACCESS_KEY_ID": "mine", "AWS_SECRET_ACCESS_KEY": "hidden",
+        }.items():  # fmt: skip
+            monkeypatch.setenv(key, value)
+        for fresh in (False, True):
+            reads = replace(HASTY, hosts=hosts, timeout=5 + len(hosts) / 10)
+            with suppress(Hiccup, ReadFailed):
+                fetch("s3://bucket/a.tif", [(0, 9)], fresh, reads)
+        assert len(server.headers) == 2
+        for headers in server.headers:
+            assert ("authorization" in map(str.lower, headers)) == ("bucket" in hosts)
+            assert "bucket" in hosts or "mine" not in str(headers)
+
+
 SEARCH = {"rel": "search", "method": "POST", "type": "application/geo+json"}
 
 
@@ -280,11 +297,7 @@ SEARCH = {"rel": "search", "method": "POST", "type": "application/geo+json"}
 def test_a_catalogue_leads_to_no_other_host(how):
     with web() as secret, web() as api:
         away, home = secret.at("localhost", "/search"), api.at("127.0.0.1", "/search")
-        root = {
-            "type": "Catalog", "id": "c", "description": "d", "stac_version": "1.0.0",
-            "conformsTo": ["https://api.stacspec.org/v1.0.0/item-search"],
-            "links": [SEARCH | {"href": away if how == "search" else home}],
-        }  # fmt: skip
+        root = _root(away if how == "search" else home)
         page = {
             "type": "FeatureCollection", "features": [item(1, 12, 45)], "numberMatched": 2,
             "links": [{"rel": "next", "href": away}] if how == "next" else [],
@@ -295,6 +308,53 @@ def test_a_catalogue_leads_to_no_other_host(how):
         with pytest.raises(CatalogUnavailable, match="link to another host"):
             catalog.search("sentinel-2-l2a", (10, 40, 20, 50), "2024-01")
         assert api.asked and secret.asked == []
+
+
+def _root(home):
+    return {
+        "type": "Catalog", "id": "c", "description": "d", "stac_version": "1.0.0",
+        "conformsTo": ["https://api.stacspec.org/v1.0.0/item-search"],
+        "links": [SEARCH | {"href": home}],
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("method", ["DELETE", "PUT", "POST"])
+def test_a_link_asks_only_for_what_a_search_needs(method, monkeypatch, tmp_path):
+    """No other method, no headers, and POST and the password of the catalogue's host stay home."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text("default login me password hidden\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    with web() as other, web() as api:
+        home, named_too = api.at("127.0.0.1", "/search"), other.at("localhost", "/search")
+        link = {"rel": "next", "href": named_too, "headers": {"X-Evil": "1"}, "body": {"a": 1}}
+        page = {"type": "FeatureCollection", "features": [item(1, 12, 45)], "numberMatched": 2}
+        last = page | {"features": [item(2, 12, 45)], "links": []}
+        api.pages = {"/": _root(home), "/search": page | {"links": [link | {"method": method}]}}
+        other.pages = {"/search": last}
+        catalog = open_catalog(api.at("127.0.0.1", ""), ("localhost",))
+        with pytest.raises(CatalogUnavailable, match=f"asks for '{method}'"):
+            catalog.search("sentinel-2-l2a", (10, 40, 20, 50), "2024-01")
+        assert other.asked == []
+        api.pages["/search"] = page | {"links": [link]}
+        assert len(catalog.search("sentinel-2-l2a", (10, 40, 20, 50), "2024-01")) == 2
+        assert all("Authorization" in headers for headers in api.headers)
+        assert [{"X-Evil", "Authorization"} & set(headers) for headers in other.headers] == [set()]
+
+
+@pytest.mark.parametrize("how", ["next", "redirect"])
+def test_a_catalogue_never_leaves_https(how):
+    """No server here has a certificate: what is asked is only looked at."""
+    asked = Asking("https://api.test", ("api.test",), Patience(1, 0, 0))
+    moved = requests.Response()
+    moved.status_code, moved.headers = 302, CaseInsensitiveDict({"Location": "http://api.test/b"})
+    moved.raw = urllib3.HTTPResponse(io.BytesIO(), preload_content=False)
+    place = "https://api.test/a" if how == "redirect" else "http://api.test/a"
+    with (
+        patch.object(asked.session, "request", lambda *_, **__: moved),
+        pytest.raises(APIError, match=r"http://api\.test/.' is no https"),
+    ):
+        asked.read_text(Link("next", place))
 
 
 @pytest.mark.parametrize("url", ["https://me:hidden@api.test/v1", "https://api.test/v1?t=hidden"])

@@ -4,6 +4,7 @@ import copy
 import json
 import math
 import pickle
+import time
 from pathlib import Path
 
 import pytest
@@ -77,6 +78,7 @@ BROKEN = [
     (_red("proj:shape", [0, 10]), "proj:shape is [0, 10]"),
     (_red("proj:shape", [10980.0, 10980]), "proj:shape is [10980.0"),
     (_red("proj:shape", [True, True]), "proj:shape is [True"),
+    (_red("proj:shape", [2**15, 10]), "proj:shape is [32768, 10]; expected [height, width] up to"),
     (_red("file:size", -1), "file:size is -1"),
     (_red("file:size", "12"), "file:size is '12'"),
     (_red("file:checksum", "xyz"), "file:checksum is 'xyz'"),
@@ -107,6 +109,27 @@ def test_a_broken_item_is_rejected_naming_item_field_and_what_was_found(change, 
     if words not in ("id is None", "id is 'a\\nb'"):
         assert str(caught.value).startswith("item c1-item: ")
     assert len(str(caught.value)) < 500
+
+
+def _star(points):
+    """A ring whose every side crosses nearly all others."""
+    turns = [math.pi * k * (points - 1) / points for k in range(points)]
+    ring = [[16.95 + 0.4 * math.cos(turn), 44.65 + 0.4 * math.sin(turn)] for turn in turns]
+    return [*ring, ring[0]]
+
+
+@pytest.mark.parametrize("points", [99, 501, 19_999])
+def test_a_footprint_that_crosses_itself_costs_little(points):
+    item = item_of("c1")
+    item["geometry"]["coordinates"] = [_star(points)]
+    began = time.process_time()
+    if points < 100:
+        area = shapely.from_wkt(scene_from_item(item, ["red"]).footprint)
+        assert area.is_valid and area.contains(shapely.Point(16.95, 44.65))
+    else:
+        with pytest.raises(SceneRejected, match="whose rings do not cross"):
+            scene_from_item(item, ["red"])
+    assert time.process_time() - began < 1
 
 
 def test_all_images_of_a_scene_share_one_zone():

@@ -6,39 +6,12 @@ import sys
 import numpy as np
 import pytest
 import xarray as xr
-from conftest import BY
 from PIL import Image
 
-from neve.build.engine import Inline
-from neve.build.month import build_month
-from neve.cli.app import run
 from neve.cube.sampling import Pixel, check_plane, grid_of, locate, sample
 from neve.errors import AskPerson
 from neve.grid import Grid
 from neve.opened import open as open_tree
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory, scenes):
-    from conftest import REGION, Tiny
-
-    folder = tmp_path_factory.mktemp("looking")
-    (folder / "scenes").symlink_to(scenes)
-    (folder / "tiny.yaml").write_text(REGION, "utf-8")
-    tiny = Tiny(folder)
-    for month in ("2024-06", "2024-07"):
-        build_month(tiny.plan(month), tiny.cube(), Inline(), BY)
-    return tiny.store
-
-
-@pytest.fixture
-def neve(monkeypatch, capsys):
-    def call(*arguments: object) -> tuple[int, str]:
-        monkeypatch.setattr(sys, "argv", ["neve", *map(str, arguments)])
-        code = run()
-        return code, capsys.readouterr().out
-
-    return call
 
 
 @pytest.mark.parametrize(

@@ -134,7 +134,7 @@ def tick(instance, day: int) -> tuple[list[str], str]:
         resources={name: wired[name] for name in ("regions", "catalogs", "cubes")},
     )
     partitions = month_partitions(wired["regions"].regions().values())
-    found = list(daily_update("month", partitions)(context) or [])
+    found = list(daily_update("month", partitions, 30)(context) or [])
     skipped = "".join(r.skip_message or "" for r in found if isinstance(r, dg.SkipReason))
     return [str(r.partition_key) for r in found if isinstance(r, dg.RunRequest)], skipped
 

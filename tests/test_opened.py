@@ -10,29 +10,13 @@ import time
 import httpx
 import pytest
 import xarray as xr
-from conftest import BY, PROJECT, alive
+from conftest import PROJECT, alive
 
 import neve
-from neve.build.engine import Inline
-from neve.build.month import build_month
 from neve.cube.places import open_repository
 from neve.cube.reader import tree_of, variables
 from neve.errors import AskPerson
 from neve.serving import beside
-
-
-@pytest.fixture(scope="module")
-def store(tmp_path_factory, scenes):
-    from conftest import REGION, Tiny
-
-    folder = tmp_path_factory.mktemp("opened")
-    (folder / "scenes").symlink_to(scenes)
-    (folder / "tiny.yaml").write_text(REGION, "utf-8")
-    tiny = Tiny(folder)
-    for month in ("2024-06", "2024-07"):
-        build_month(tiny.plan(month), tiny.cube(), Inline(), BY)
-    tiny.cube().repository.create_tag("v1", tiny.cube().tip())
-    return tiny.store
 
 
 def test_it_prints_what_is_in_it_on_a_screen(store):

@@ -11,7 +11,7 @@ from neve.build.month import build_month
 from neve.cube import tidying
 from neve.cube.store import Cube
 from neve.region import Region
-from neve.serving import passport as room
+from neve.serving import counting
 from neve.serving.passport import Question, passport
 from neve.serving.views import View, Views
 
@@ -101,5 +101,5 @@ def test_in_a_zone_s_cube_no_region_is_told_as_another_s(tmp_path):
 
 def test_a_series_that_is_cut_holds_the_month_that_was_asked_for(cube, monkeypatch):
     far_chunk(cube, "2023-10")
-    monkeypatch.setattr(room, "MOST_MONTHS", 2)
+    monkeypatch.setattr(counting, "MOST_MONTHS", 2)
     assert [entry["month"] for entry in at(cube, 5, 5)["series"]] == [MONTH, "2023-09"]

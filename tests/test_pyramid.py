@@ -9,8 +9,10 @@ from zarr.storage import LocalStore, WrapperStore
 
 from neve.errors import CubeMismatch, MonthConflict
 from neve.overviews import pooling as overviews
-from neve.pyramids.adding import STATE, WORK_BRANCH, Wanted, add_to_icechunk, add_to_zarr
+from neve.pyramids.adding import WORK_BRANCH, add_to_icechunk, add_to_zarr
+from neve.pyramids.asked import Wanted
 from neve.pyramids.nesting import nest_icechunk, nest_local
+from neve.pyramids.state import STATE
 
 SHAPE = (3, 205, 331)
 WANTED = Wanted(factors=(2, 8), budget=40_000)
@@ -261,12 +263,12 @@ def test_what_xarray_writes_flat_is_nested_and_gets_levels(tmp_path, zarr_format
         tmp_path / "flat.zarr", encoding=encoding, zarr_format=zarr_format, consolidated=True
     )
     root = zarr.open_group(tmp_path / "flat.zarr", mode="r+")
-    with pytest.raises(CubeMismatch, match="no CRS"):
-        add_to_zarr(root, WANTED)
     wanted = Wanted(factors=(2, 8), crs="EPSG:4326", budget=40_000)
-    with pytest.raises(CubeMismatch, match="move them into a group"):
+    with pytest.raises(CubeMismatch, match="--nest moves them into the group 1x"):
         add_to_zarr(root, wanted)
     nest_local(root)
+    with pytest.raises(CubeMismatch, match="no CRS"):
+        add_to_zarr(root, WANTED)
     add_to_zarr(zarr.open_group(tmp_path / "flat.zarr", mode="r+"), wanted)
     with xr.open_datatree(tmp_path / "flat.zarr", engine="zarr") as tree:
         assert sorted(tree.children) == ["1x", "2x", "8x"]

@@ -103,6 +103,42 @@ def test_chunks_that_share_no_factor_with_the_levels_are_said_to_be_read_again()
     assert not plan_raster(raster((900, 900), (1003, 1003)), (4, 16, 64)).rereads
 
 
+@pytest.mark.parametrize(
+    ("shape", "chunks", "dtype", "window"),
+    [
+        ((10980, 10980), (2048, 2048), "uint16", (2048, 2048)),
+        ((20480, 20480), (4096, 4096), "uint16", (4096, 4096)),
+        ((20480, 20480), (8192, 8192), "float32", (8192, 8192)),
+        ((50, 9000, 9000), (50, 1024, 1024), "int16", (50, 1024, 1024)),
+        ((5490, 5490), (915, 915), "uint16", (58560, 58560)),
+        ((8000, 8000), (1000, 1000), "uint8", (8000, 8000)),
+    ],
+)
+def test_large_chunks_are_windows_of_their_own(shape, chunks, dtype, window):
+    plan = plan_raster(raster(shape, chunks, dtype=dtype), (4, 16, 64))
+    assert plan.window == window
+    grid = [-(-s // c) for s, c in zip(shape, chunks, strict=True)]
+    uses = plan.uses(plan.windows(np.argwhere(np.ones(grid))))
+    assert uses == dict.fromkeys(np.ndindex(*grid), 1)
+
+
+def test_uses_are_counted_for_each_chunk():
+    plan = plan_raster(raster((10980, 10980), (1830, 1830), dtype="uint16"), (4, 16, 64))
+    uses = plan.uses(plan.windows(np.argwhere(np.ones((6, 6)))))
+    slow = dict.fromkeys(np.ndindex(6, 6), 0)
+    for window in plan.windows(np.argwhere(np.ones((6, 6)))):
+        rows, cols = plan.cut(window)
+        for i, j in slow:
+            slow[i, j] += (
+                rows.start < 1830 * (i + 1)
+                and rows.stop > 1830 * i
+                and cols.start < 1830 * (j + 1)
+                and cols.stop > 1830 * j
+            )
+    assert plan.rereads
+    assert uses == slow
+
+
 def test_absent_chunks_count_only_where_they_are_not_nodata():
     nothing = np.zeros((0, 2), int)
     valid = raster((64, 64), (16, 16), nodata=-1, background=7)

@@ -1,8 +1,10 @@
 import contextlib
 import itertools
+import socketserver
 import threading
+import time
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from images import UTM33, north_up, write_image
+from loopback import Handler, Loopback, running
 
 from neve.errors import ReadFailed
 from neve.reading.cog import Cog
@@ -47,7 +50,7 @@ def test_a_range_file_reads_like_a_file(
     if not path.exists():
         path.write_bytes(np.random.default_rng(0).bytes(600_001))
     head = path.read_bytes()[:1000]
-    file = RangeFile(str(path), head, 600_001, READS)
+    file = RangeFile(str(path), head, 600_001, READS, 2**30)
     with path.open("rb") as plain:
         for offset, length in moves:
             assert file.seek(offset) == plain.seek(offset)
@@ -55,10 +58,8 @@ def test_a_range_file_reads_like_a_file(
             assert file.tell() == plain.tell()
 
 
-class Flood(BaseHTTPRequestHandler):
+class Flood(Handler):
     """Answers every range with 16 MB."""
-
-    protocol_version = "HTTP/1.1"
 
     def do_GET(self) -> None:
         whole = self.path == "/whole"
@@ -72,22 +73,68 @@ class Flood(BaseHTTPRequestHandler):
             for _ in range(256):
                 self.wfile.write(b"10000\r\n" + bytes(0x10000) + b"\r\n")
 
-    def log_message(self, *args: object) -> None:
-        """Quiet."""
-
 
 @pytest.mark.parametrize(
     ("path", "most"), [("range", "11 bytes of 10"), ("whole", f"{WHOLE + 1} bytes of 1000")]
 )
 def test_of_too_long_a_body_no_more_is_read_than_tells_so(path: str, most: str) -> None:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Flood) as server:
-        server.daemon_threads = True
+    server = Loopback(Flood)
+    with running(server), pytest.raises(Hiccup, match=f"got {most}"):
+        fetch(f"{server.url}/{path}", [(0, 10)], False, READS)
+
+
+class Said(socketserver.BaseRequestHandler):
+    """Sends what its server is to say."""
+
+    def handle(self) -> None:
+        self.request.recv(65536)
+        with contextlib.suppress(OSError):
+            for part in self.server.parts:
+                self.request.sendall(part)
+                time.sleep(self.server.pause)
+
+
+@contextlib.contextmanager
+def saying(*parts: bytes, pause: float = 0.0) -> Iterator[str]:
+    """A server that answers anything with these bytes, ``pause`` seconds between the parts."""
+    with socketserver.ThreadingTCPServer(("127.0.0.1", 0), Said) as server:
+        server.daemon_threads, server.parts, server.pause = True, parts, pause
         threading.Thread(target=server.serve_forever, args=(0.01,)).start()
         try:
-            with pytest.raises(Hiccup, match=f"got {most}"):
-                fetch(f"http://127.0.0.1:{server.server_port}/{path}", [(0, 10)], False, READS)
+            yield f"http://127.0.0.1:{server.server_address[1]}/a.tif"
         finally:
             server.shutdown()
+
+
+OK = b"HTTP/1.1 206 OK\r\nContent-Length: 10\r\n"
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 200 OK\r\nContent-Length: abc\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: " + b"9" * 5000 + b"\r\n\r\n",
+        OK + b"Content-Range: bytes 0-9/\xb2\r\n\r\n0123456789",
+        OK + b"Content-Range: bytes 0-9/" + b"9" * 5000 + b"\r\n\r\n0123456789",
+        OK + b"Content-Range: bytes 0-9/*\r\n\r\n0123456789",
+        OK + b"Content-Range: a\r\n b\x1b[2J/10\r\n\r\n0123456789",
+        b"HTTP/1.1 \x1b[2J\r\n\r\n",
+    ],
+)
+def test_senseless_headers_fail_in_one_printable_line(answer: bytes) -> None:
+    with saying(answer) as url, pytest.raises(ReadFailed) as caught:
+        Cog(url, READS)
+    assert str(caught.value).isprintable() and len(str(caught.value)) < 500
+
+
+@pytest.mark.parametrize("where", ["header", "body"])
+def test_an_answer_that_drips_is_given_up(where: str) -> None:
+    head = OK.replace(b"10", b"60") + b"Content-Range: bytes 0-59/60\r\n\r\n"
+    fast, dripped = (head, b"x" * 60) if where == "body" else (b"", head + b"x" * 60)
+    parts = [fast, *(bytes([byte]) for byte in dripped)]
+    hasty = replace(READS, timeout=0.6)
+    with saying(*parts, pause=0.05) as url, pytest.raises(Hiccup, match="timed out"):
+        fetch(url, [(0, 60)], False, hasty)
 
 
 def test_a_scheme_without_transport_is_refused() -> None:
@@ -120,7 +167,7 @@ PIXELS = np.arange(1, 200 * 150 + 1, dtype="u2").reshape(200, 150)
 
 
 def test_s3(bucket: str) -> None:
-    image = Cog(f"{bucket}/a%20b.tif", READS)
+    image = Cog(f"{bucket}/a%20b.tif", replace(READS, hosts=("scenes",)))
     assert image.epsg == int(UTM33.removeprefix("EPSG:"))
     np.testing.assert_array_equal(read_window(image, (0, 0), (200, 150)), PIXELS)
     with pytest.raises(ReadFailed, match="no such object"):

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+import tifffile
 from affine import Affine
 from flaky_server import flaky
 from hypothesis import given, settings
@@ -176,7 +177,112 @@ def test_an_image_without_a_place_or_in_another_than_its_item_says_is_refused(
         open_image(Asset(str(tmp_path / "here.tif"), 0), UTM33, READS)
 
 
+@pytest.mark.parametrize("compress", ["deflate", "lzw"])
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [((10, 10, 0), (np.nan, np.nan, 0)), ((10, 10, 0), (10, np.inf, 0)), ((10, 10, 0), (0, 10, 0)),
+     ((10, 10, 0), (1e-200, 1e-200, 0)), ((500_000, 5_000_000), (500_000, np.nan)),
+     ((500_000, 5_000_000), (np.nan, 5_000_000))],
+)  # fmt: skip
+def test_a_place_that_is_no_number_fails_and_is_no_nodata(
+    tmp_path: Path, compress: str, old: tuple[float, ...], new: tuple[float, ...]
+) -> None:
+    path = write_image(tmp_path / "a.tif", noise((64, 64)), PLACE, compress=compress)
+    data = path.read_bytes()
+    before, after = (np.array(numbers, "f8").tobytes() for numbers in (old, new))
+    assert data.count(before) == 1
+    path.write_bytes(data.replace(before, after))
+    told = Asset(str(path), shape=(64, 64), transform=tuple(PLACE)[:6])
+    for asset in (told, replace(told, shape=None)):
+        with pytest.raises(ReadFailed, match=r"a\.tif"):
+            open_image(asset, UTM33, READS)
+
+
+@pytest.mark.parametrize("compress", ["deflate", "lzw"])
+@pytest.mark.parametrize(
+    ("sides", "tile"), [((20_000, 64), 64), ((16, 17_000), 16), ((8192, 8192), 8192)]
+)
+def test_sizes_that_no_granule_has_are_refused_before_memory_is_taken(
+    tmp_path: Path, compress: str, sides: tuple[int, int], tile: int
+) -> None:
+    path = tmp_path / "a.tif"
+    with rasterio.open(
+        path, "w", driver="GTiff", count=1, height=sides[0], width=sides[1], dtype="uint16",
+        crs=UTM33, transform=PLACE, tiled=True, blockxsize=tile, blockysize=tile,
+        compress=compress, SPARSE_OK=True,
+    ):  # fmt: skip
+        pass
+    with pytest.raises(ReadFailed, match="no image of a granule"):
+        open_image(Asset(str(path)), UTM33, READS)
+
+
+@pytest.mark.parametrize("compress", ["deflate", "lzw"])
+def test_a_tile_of_more_bytes_than_it_can_take_is_not_fetched(
+    tmp_path: Path, compress: str
+) -> None:
+    path = write_image(tmp_path / "a.tif", noise((64, 64)), PLACE, compress=compress)
+    with tifffile.TiffFile(path) as tiff:
+        place = tiff.pages[0].tags[325].valueoffset
+    data = bytearray(path.read_bytes())
+    data[place : place + 4] = (1_000_000).to_bytes(4, "little")
+    path.write_bytes(data + bytes(1_000_000))
+    with pytest.raises(ReadFailed, match="cannot take 1000000 bytes"):
+        native(path, (64, 64))
+
+
 # --- The network ---
+
+
+def kinds(folder: Path) -> dict[str, np.ndarray]:
+    """Files that take several requests to read their headers, or that GDAL reads."""
+    pixels = noise((600, 400))
+    write_image(folder / "lzw.tif", pixels, PLACE, compress="lzw")
+    write_image(folder / "zstd.tif", pixels, PLACE, compress="zstd")
+    jp2 = {"driver": "JP2OpenJPEG", "compress": None, "predictor": None, "nodata": None}
+    lossless = {"QUALITY": 100, "REVERSIBLE": "YES"}
+    write_image(folder / "a.jp2", pixels, PLACE, **jp2, **lossless)
+    many = np.full((1200, 1200), 7, "u2")
+    write_image(folder / "many.tif", many, PLACE, blockxsize=16, blockysize=16)
+    return {"lzw.tif": pixels, "zstd.tif": pixels, "a.jp2": pixels, "many.tif": many}
+
+
+@pytest.mark.parametrize("mode", ["html", "shrunk"])
+def test_another_file_in_mid_read_is_noticed(tmp_path: Path, mode: str) -> None:
+    for name, pixels in kinds(tmp_path).items():
+        for failures in (2, 999):
+            with flaky(tmp_path, mode, failures=failures, only=name) as server:
+                server.spared = 1 if name == "many.tif" else 2  # what GDAL reads is opened twice
+                if failures == 2:
+                    found = native(f"{server.url}/{name}", pixels.shape)
+                    np.testing.assert_array_equal(found, pixels)
+                else:
+                    with pytest.raises(ReadFailed, match="bytes now, and had"):
+                        native(f"{server.url}/{name}", pixels.shape)
+                assert server.faults >= 2, name
+
+
+def test_uncompressed_images_from_afar_need_their_checksum(tmp_path: Path) -> None:
+    pixels = noise((64, 64))
+    path = write_image(tmp_path / "a.tif", pixels, PLACE, compress=None, predictor=1)
+    np.testing.assert_array_equal(native(path, (64, 64)), pixels)
+    checksum = "1220" + hashlib.sha256(path.read_bytes()).hexdigest()
+    with flaky(tmp_path) as server:
+        asset = Asset(f"{server.url}/a.tif", checksum=checksum)
+        careful = replace(READS, verify="all")
+        for doubtful, reads in ((asset, READS), (replace(asset, checksum=None), careful)):
+            with pytest.raises(ReadFailed, match=r"not compressed.*verify: all"):
+                open_image(doubtful, UTM33, reads)
+        image = open_image(asset, UTM33, careful)
+        np.testing.assert_array_equal(read_window(image, (0, 0), (64, 64)), pixels)
+
+
+def test_a_file_of_a_petabyte_is_refused(tmp_path: Path) -> None:
+    write_image(tmp_path / "a.tif", noise((64, 64)), PLACE)
+    with (
+        flaky(tmp_path, "vast", failures=999) as server,
+        pytest.raises(ReadFailed, match="more than an image can have"),
+    ):
+        native(f"{server.url}/a.tif", (64, 64))
 
 
 @pytest.mark.parametrize("mode", ["500", "503", "429", "reset", "html", "short", "garbled"])

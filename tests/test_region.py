@@ -1,14 +1,18 @@
 """Region files: what stands in the issue works as it stands, and every mistake is named."""
 
 import json
+import os
 from itertools import pairwise
 from pathlib import Path
 
 import pytest
 
+from neve import documents
 from neve.area import Area
 from neve.errors import RegionInvalid
+from neve.land import enumerate_blocks
 from neve.region import load
+from resources.regions import RegionFolder
 
 TWL = """\
 name: twl
@@ -135,8 +139,9 @@ BOMB = "\n".join(
         ("name: " + "x" * 1_000_001, "larger than"),
         ("name: !!python/object/apply:os.system [touch pwned]", "cannot be read as YAML"),
         ("name: \xff", "utf-8"),
+        ("name: 0x" + 6000 * "f", "more than 3000 characters"),
     ],
-    ids=["bomb", "lists", "maps", "long", "code", "bytes"],
+    ids=["bomb", "lists", "maps", "long", "code", "bytes", "number"],
 )
 def test_a_hostile_region_file_is_refused_at_once(tmp_path, text, told):
     (tmp_path / "a.yaml").write_bytes(text.encode("latin-1"))
@@ -144,6 +149,9 @@ def test_a_hostile_region_file_is_refused_at_once(tmp_path, text, told):
         load(tmp_path / "a.yaml")
     assert len(str(caught.value)) < 1000
     assert not Path("pwned").exists()
+    (tmp_path / "b.yaml").write_text(TWL, "utf-8")
+    bad, good = RegionFolder(path=str(tmp_path)).each()
+    assert (type(bad), good.name) == (RegionInvalid, "twl")
 
 
 @pytest.mark.parametrize(
@@ -156,8 +164,9 @@ def test_a_hostile_region_file_is_refused_at_once(tmp_path, text, told):
         '{"type": "Polygon", "coordinates": [[[0, 0], [1e999, 0], [1, 1], [0, 0]]]}',
         "7",
         "x" * 10_000_001,
+        json.dumps({"type": "Polygon", "coordinates": [[[0, k / 1e6] for k in range(100_001)]]}),
     ],
-    ids=["deep", "deep coordinates", "number", "no list", "endless", "bare", "long"],
+    ids=["deep", "deep coordinates", "number", "no list", "endless", "bare", "long", "detailed"],
 )
 def test_a_hostile_area_is_refused(tmp_path, text):
     (tmp_path / "a.json").write_text(text)
@@ -165,3 +174,32 @@ def test_a_hostile_area_is_refused(tmp_path, text):
     with pytest.raises(RegionInvalid, match=r"area.geometry .*a.json") as caught:
         given.shape()
     assert len(str(caught.value)) < 1000
+
+
+def test_what_is_no_file_is_not_read(tmp_path):
+    """A device need not end, a pipe need not begin, and what the kernel tells has no size."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in (Path("/dev/zero"), tmp_path / "pipe", tmp_path):
+        with pytest.raises(RegionInvalid, match=r"area.geometry .*not a regular file"):
+            Area(geometry=path).shape()
+        with pytest.raises(RegionInvalid, match="not a regular file"):
+            load(path)
+
+
+def test_a_file_that_tells_no_size_is_read_no_further_than_any(monkeypatch):
+    monkeypatch.setattr(documents, "MOST_YAML", 10)
+    with pytest.raises(RegionInvalid, match="larger than 10 bytes"):
+        load(Path("/proc/self/status"))
+
+
+def test_polygons_that_cross_themselves_and_each_other_are_an_area(tmp_path):
+    """GEOS cannot make a union of them."""
+    bow = [[[15, 45], [16, 46], [16, 45], [15, 46], [15, 45]]]
+    across = [[[15.2, 44.9], [15.6, 46.1], [15.8, 44.9], [15.2, 44.9]]]
+    parts = [{"type": "Polygon", "coordinates": c} for c in (bow, across)]
+    told = {"type": "FeatureCollection", "features": [{"geometry": part} for part in parts]}
+    (tmp_path / "area.json").write_text(json.dumps(told), "utf-8")
+    text = TWL.replace("{bbox: [15.2, 45.3, 16.2, 45.9]}", "{geometry: area.json}")
+    region = load(write(tmp_path, text))
+    assert region.area.shape().bounds == (15, 44.9, 16, 46.1)
+    assert enumerate_blocks(region.grid(), 256, None, region.area.shape())

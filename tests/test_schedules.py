@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 import dagster as dg
 import pytest
 from conftest import BY, PROJECT, REGION
+from ticks import NOON, run, tick
 
 from neve.build.engine import Inline
 from neve.build.month import build_month
@@ -25,23 +26,8 @@ from neve.region import load
 from pipelines import backfill
 from pipelines.definitions import definitions
 from pipelines.partitions import month_partitions
-from pipelines.schedules import catalogue_watch, daily_update
+from pipelines.schedules import catalogue_watch
 from pipelines.settings import resources
-
-NOON = datetime(2024, 7, 10, 5, tzinfo=UTC)
-
-
-@pytest.fixture
-def environment(tiny, tmp_path, monkeypatch):
-    given = {
-        "NEVE_REGIONS": str(tiny.file),
-        "NEVE_WORK": str(tmp_path / ".neve"),
-        "NEVE_WORKERS": "-1",
-        "NEVE_LAND": str(PROJECT / "node_modules/world-atlas"),
-    }
-    for name, value in given.items():
-        monkeypatch.setenv(name, value)
-    return given
 
 
 @pytest.fixture
@@ -49,43 +35,6 @@ def loaded(tiny, environment, monkeypatch):
     """What a code server has loaded, of a folder with one region file."""
     monkeypatch.setenv("NEVE_REGIONS", str(tiny.folder))
     return Context().run(lambda: definitions().get_repository_def())
-
-
-@pytest.fixture
-def job(environment):
-    """Made in a context of its own: Dagster's definitions ask the last instance, open or not."""
-    return Context().run(lambda: definitions().resolve_job_def("month"))
-
-
-@pytest.fixture
-def instance(tmp_path_factory, job):
-    with dg.instance_for_test(temp_dir=str(tmp_path_factory.mktemp("home"))) as found:
-        yield found
-
-
-def tick(instance, now=NOON):
-    """(partition → request) of one evaluation of the schedule, and why others were left."""
-    wired = resources()
-    context = dg.build_schedule_context(
-        instance=instance,
-        scheduled_execution_time=now,
-        resources={name: wired[name] for name in ("regions", "catalogs", "cubes")},
-    )
-    partitions = month_partitions(wired["regions"].regions().values())
-    found = list(daily_update("month", partitions)(context) or [])
-    skipped = [reason.skip_message for reason in found if isinstance(reason, dg.SkipReason)]
-    requests = [request for request in found if isinstance(request, dg.RunRequest)]
-    return {str(request.partition_key): request for request in requests}, skipped
-
-
-def run(job, instance, request, **wishes):
-    config = {"ops": {"cube": {"config": wishes}}} if wishes else {}
-    return job.execute_in_process(
-        instance=instance,
-        partition_key=request.partition_key,
-        run_config=config,
-        raise_on_error=False,
-    )
 
 
 def test_only_months_that_changed_are_started(tiny, job, instance):
@@ -105,7 +54,7 @@ def test_only_months_that_changed_are_started(tiny, job, instance):
     assert list(again) == ["2024-07|tiny"]
     later, _ = tick(instance, NOON + timedelta(days=1))
     assert later["2024-07|tiny"].run_key != again["2024-07|tiny"].run_key
-    sensor = catalogue_watch("month", month_partitions([tiny.region]))
+    sensor = catalogue_watch("month", month_partitions([tiny.region]), 30)
     assert sensor.default_status == dg.DefaultSensorStatus.STOPPED
 
 
@@ -197,6 +146,25 @@ def test_a_backfill_is_runs_of_the_same_job_and_partitions(tiny, instance, monke
     assert "starts with 2024-06" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("wrong", ["2O24-07", "24-12", "2024-7"])
+def test_a_backfill_asks_for_months_that_are_months(environment, capsys, wrong):
+    given = ["tiny", "--from", "2024-06", "--dry-run", "--to"]
+    assert backfill.main([*given, "2024-07"]) == 0
+    assert backfill.main([*given, wrong]) == 3
+    assert f"--to: month '{wrong}'" in capsys.readouterr().err
+
+
+def test_a_backfill_goes_by_wrong_files_of_other_regions(tiny, environment, monkeypatch, capsys):
+    monkeypatch.setenv("NEVE_REGIONS", str(tiny.folder))
+    (tiny.folder / "wrong.yaml").write_text("name: wrong")
+    given = ["--from", "2024-06", "--to", "2024-07", "--dry-run"]
+    assert backfill.main(["tiny", *given]) == 0
+    assert backfill.main(["tiny", "tinny", *given]) == 3
+    told = capsys.readouterr()
+    assert told.out.split() == ["2024-06|tiny", "2024-07|tiny"]
+    assert "no region 'tinny'; there are ['tiny']" in told.err and "wrong.yaml" in told.err
+
+
 def test_months_of_a_backfill_run_beside_each_other(tiny, environment, tmp_path):
     home = tmp_path / "home"
     home.mkdir()
@@ -243,8 +211,9 @@ def test_one_region_stops_no_tick_of_the_others(tiny, loaded, instance):
     context.log.warning = told.append
     ticked = schedule.evaluate_tick(context)
     assert {r.partition_key for r in ticked.run_requests} == {"2024-06|tiny", "2024-07|tiny"}
-    assert len(told) == 4
-    assert "added 2024-06: held back: the code server has not loaded" in told[0]
-    assert "damaged: held back" in told[2] and "cannot be used" in told[2]
-    assert "wrong.yaml" in told[3] and "bandes" in told[3]
+    damaged, added = sorted((line for line in told if "wrong" not in line), reverse=True)
+    assert "added: held back: 2024-06 to 2024-07 (2): the code server has not loaded" in added
+    assert "damaged: held back" in damaged and "cannot be used" in damaged
+    (wrong,) = (line for line in told if "wrong" in line)
+    assert "wrong.yaml" in wrong and "bandes" in wrong
     assert wired["regions"].region("tiny") == tiny.region

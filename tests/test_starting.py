@@ -5,11 +5,8 @@ import json
 import sys
 
 import pytest
-from test_looking import neve
 
 from neve.region import load
-
-__all__ = ["neve"]
 
 
 def test_a_region_file_is_written_once_and_loads(neve, tmp_path):

@@ -5,7 +5,7 @@ import pytest
 from cubes import make
 from map_server import AFFINE, map_server
 from pyproj import Transformer
-from test_serving import centre, expected, pixels, tile_of
+from served_cube import centre, expected, pixels, tile_of
 
 from neve.cube import creation
 from neve.cube.layout import layout_of

@@ -6,15 +6,12 @@ import numpy as np
 import pytest
 import zarr
 from conftest import BY
-from test_looking import neve
 
 from neve.build.engine import Inline
 from neve.build.month import build_month
 from neve.cube.places import open_repository
 from neve.cube.verifying import verify
 from neve.errors import AskPerson
-
-__all__ = ["neve"]
 
 
 @pytest.fixture
@@ -44,6 +41,7 @@ def test_a_sound_cube_has_no_findings(repository, tiny, neve):
         ("16x/valid_fraction", 0.25, ("16x", "valid_fraction")),
         ("1x/valid_fraction", 0.5, ("1x", "valid_fraction")),
         ("1x/count", 0, ("1x", "count")),
+        ("4x/count", 0.5, ("4x", "count")),
     ],
 )
 def test_one_wrong_value_is_found(repository, path, value, where):
@@ -58,6 +56,19 @@ def test_one_wrong_value_is_found(repository, path, value, where):
     found = findings(repository)
     assert where in {(finding.level, finding.variable) for finding in found}
     assert {finding.month for finding in found} == {"2024-06"}
+
+
+@pytest.mark.parametrize("level", ["1x", "4x"])
+def test_a_wrong_value_of_an_index_that_is_pooled_is_found(tiny, level):
+    text = tiny.file.read_text("utf-8") + "overview_methods: {NDVI: mean}\n"
+    tiny.file.write_text(text)
+    build_month(tiny.plan("2024-06"), tiny.cube(), Inline(), BY)
+    repository = open_repository(tiny.store)
+    assert not findings(repository)
+    session = repository.writable_session("main")
+    zarr.open_group(session.store, mode="r+")[f"{level}/NDVI"][:] = 1
+    session.commit("by hand")
+    assert (level, "NDVI") in {(found.level, found.variable) for found in findings(repository)}
 
 
 @pytest.mark.parametrize(("path", "value"), [("1x/visual", 0), ("4x/visual", 7), ("4x/pca", 7)])

@@ -1,47 +1,35 @@
 """One block of one month, end to end, in a worker: scenes → composite → levels → storage.
 
 Belongs here: the order of the steps and what is written where. Does not belong here: the
-kernels themselves, what a level holds (``levels``), which blocks there are (``plan``), commits
-(``store``).
+kernels themselves, what fits into memory (``budget``), what a level holds (``levels``), which
+blocks there are (``plan``), commits (``store``).
 """
 
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zarr
+from icechunk import IcechunkStore
 from icechunk.session import ForkSession
 from numpy.typing import NDArray
 
 from neve import indices
+from neve.build.budget import Budget, compose_in_budget
 from neve.build.checks import verify_block
 from neve.build.levels import Arrays, level_arrays, with_indices
-from neve.compositing import composite as composing
-from neve.compositing.composite import Composite, Recipe
+from neve.compositing.recipe import Recipe
 from neve.cube import chunks, geozarr, stored_chunks
 from neve.cube.codec import Array
 from neve.cube.layout import CLEAR, CLOUDY, LAND_FILTERED, NO_SCENES, Layout
 from neve.cube.records import Records
 from neve.grid import Block, Grid
-from neve.reading.ranges import Reads
-from neve.scenes.values import FILL, Scene
+from neve.scenes.values import Scene
 
 Stored = Mapping[str, Array]
-
-# Further pieces would read more source pixels at their seams than they save memory.
-SMALLEST_PIECE = 256
-
-
-@dataclass(frozen=True)
-class Means:
-    """What a block may use: bytes of memory, ``threads`` for computing, ways to read files."""
-
-    memory: float
-    threads: int
-    reads: Reads
 
 
 @dataclass(frozen=True)
@@ -50,7 +38,7 @@ class BlockTask:
 
     layout: Layout
     recipe: Recipe
-    means: Means
+    budget: Budget
     month_index: int
     block: Block
     scenes: tuple[Scene, ...]
@@ -87,27 +75,27 @@ def run_block(task: BlockTask) -> BlockResult:
     is not what was computed; nothing is published then.
     """
     began = time.perf_counter()
-    composite = compose_in_budget(task.block.grid, task.scenes, task.recipe, task.means)
-    levels = level_arrays(composite, task.layout, task.block.grid)
-    coarse: dict[int, Arrays] = {}
-    for factor, arrays in levels.items():
-        if not task.layout.owned(factor):
-            coarse[factor], _ = with_indices(arrays, task.layout)
-        elif factor == 1:
-            invalid = write_owned(task, factor, arrays)
-        else:
-            write_owned(task, factor, arrays)
-    valid = int(np.count_nonzero(levels[1]["valid_fraction"]))
+    composite = compose_in_budget(task.block.grid, task.scenes, task.recipe, task.budget)
+    levels = level_arrays(composite, task.layout)
+    owned = list(filter(task.layout.owned, levels))
+    stored = {factor: stored_arrays(task.fork.store, factor) for factor in owned}
+    invalid = {
+        factor: write_owned(task, factor, stored[factor], levels[factor]) for factor in owned
+    }
+    coarse = {
+        factor: with_indices(levels[factor], task.layout)[0]
+        for factor in levels
+        if factor not in owned
+    }
+
+    def written(factor: int, name: str) -> NDArray[Any]:
+        if factor in coarse:
+            return coarse[factor][name]
+        return read_level(stored[factor][name], task.month_index, task.block.grid.level(factor))
+
     days = len({scene.day for scene in task.scenes})
-    stored = {factor: stored_arrays(task.fork, factor) for factor in levels if factor not in coarse}
-    odd = verify_block(
-        task.layout,
-        task.block,
-        lambda factor, name: (
-            coarse[factor][name] if factor in coarse else _read(task, factor, stored[factor][name])
-        ),
-        days,
-    )
+    odd = verify_block(task.layout, task.block, written, days)
+    valid = int(np.count_nonzero(levels[1]["valid_fraction"]))
     return BlockResult(
         block=task.block,
         fork=task.fork,
@@ -115,7 +103,7 @@ def run_block(task: BlockTask) -> BlockResult:
         coarse=coarse,
         counts=np.bincount(composite.count.ravel()),
         valid_pixels=valid,
-        invalid=invalid,
+        invalid=invalid[1],
         used=composite.used,
         lost=composite.lost,
         seconds=time.perf_counter() - began,
@@ -136,8 +124,8 @@ def clear_block(task: BlockTask) -> BlockResult:
         for factor in task.layout.levels
     }
     for factor in filter(task.layout.owned, levels):
-        stored = stored_arrays(task.fork, factor)
-        write_level(stored, factor, task.month_index, grid, levels[factor])
+        stored = stored_arrays(task.fork.store, factor)
+        write_level(stored, task.month_index, grid.level(factor), levels[factor])
     coarse = {factor: arrays for factor, arrays in levels.items() if not task.layout.owned(factor)}
     counts = np.zeros(1, np.int64)
     none = np.zeros(len(task.layout.stored), np.int64)
@@ -155,68 +143,12 @@ def record(records: Records, result: BlockResult, fingerprint: int) -> None:
     records.invalid[place] = result.invalid
 
 
-def piece_size(grid: Grid, scenes: int, recipe: Recipe, budget: float) -> int:
-    """Pixels a side of the largest piece of a block whose predicted memory fits the budget."""
-    size = max(grid.shape)
-    while (
-        composing.predict_memory(grid.piece(0, 0, size, size), scenes, recipe) > budget
-        and size > SMALLEST_PIECE
-    ):
-        size = -(-size // 2)
-    return size
-
-
-def predict_memory(layout: Layout, recipe: Recipe, grid: Grid, scenes: int, budget: float) -> int:
-    """Most bytes that ``run_block`` takes above what the worker has before.
-
-    Either the largest piece is being composed beside the block's finished bands, or the bands
-    of all levels are there and one chunk of every variable is computed and encoded.
-    """
-    pixels = grid.height * grid.width
-    size = piece_size(grid, scenes, recipe, budget)
-    composed = composing.predict_memory(grid.piece(0, 0, size, size), scenes, recipe)
-    bands = (2 * len(recipe.bands) + 2) * pixels
-    each = sum(np.dtype(variable.dtype).itemsize for variable in layout.variables)
-    chunk = each * min(layout.chunk**2, pixels)
-    shared = [each * pixels // f**2 for f in layout.factors if not layout.owned(f)]
-    pools = 12 * len(recipe.bands) * pixels // layout.factors[0] ** 2 if layout.factors else 0
-    written = (bands + 4 * pixels) * 4 // 3 + chunk + sum(shared) + pools
-    return max(composed + (bands if size < max(grid.shape) else 0), written)
-
-
-def compose_in_budget(
-    grid: Grid, scenes: tuple[Scene, ...], recipe: Recipe, means: Means
-) -> Composite:
-    """``composing.compose``, in as few pieces as the memory allows.
-
-    The pieces' pixels are bit-identical to those of the whole.
-    """
-    size = piece_size(grid, len(scenes), recipe, means.memory)
-    if size >= max(grid.shape):
-        return composing.compose(grid, scenes, recipe, means.reads, means.threads)
-    bands = {band: np.full(grid.shape, FILL, np.int16) for band in recipe.bands}
-    count = np.zeros(grid.shape, np.uint16)
-    used: set[str] = set()
-    lost: set[tuple[str, str, str]] = set()
-    for piece in grid.blocks(size):
-        part = composing.compose(piece.grid, scenes, recipe, means.reads, means.threads)
-        rows = slice(piece.i * size, piece.i * size + piece.grid.height)
-        cols = slice(piece.j * size, piece.j * size + piece.grid.width)
-        count[rows, cols] = part.count
-        for band, values in part.bands.items():
-            bands[band][rows, cols] = values
-        used.update(part.used)
-        lost.update(part.lost)
-    return Composite(bands, count, tuple(sorted(used)), tuple(sorted(lost)))
-
-
-def write_owned(task: BlockTask, factor: int, arrays: Arrays) -> NDArray[np.int64]:
+def write_owned(task: BlockTask, factor: int, stored: Stored, arrays: Arrays) -> NDArray[np.int64]:
     """Complete and write one level of a block, chunk by chunk; ``BlockResult.invalid`` of it.
 
     Only one chunk of every variable is in memory at a time.
     """
     level = task.block.grid.level(factor)
-    stored = stored_arrays(task.fork, factor)
     size, buffers = task.layout.chunk, indices.Buffers()
     invalid = np.zeros(len(task.layout.stored), np.int64)
     for row, col in product(range(0, level.height, size), range(0, level.width, size)):
@@ -230,23 +162,19 @@ def write_owned(task: BlockTask, factor: int, arrays: Arrays) -> NDArray[np.int6
 
 
 def write_level(
-    stored: Stored, factor: int, month_index: int, grid: Grid, arrays: Mapping[str, NDArray[Any]]
+    stored: Stored, month_index: int, level: Grid, arrays: Mapping[str, NDArray[Any]]
 ) -> None:
-    """Write a block's arrays of one level; ``grid`` is the block's native piece."""
-    level = grid.level(factor)
+    """Write arrays of one level, of whole chunks; ``level`` is their piece of it."""
     start = (month_index, level.row, level.col)
     chunks.write([(stored[name], start, values[None]) for name, values in arrays.items()])
 
 
-def stored_arrays(fork: ForkSession, factor: int) -> Stored:
-    """The arrays of a level in a fork, by name."""
-    group = zarr.open_group(fork.store, path=geozarr.level_name(factor), mode="r+")
-    return dict(group.arrays())
+def stored_arrays(store: IcechunkStore, factor: int) -> Stored:
+    """The arrays of a level in a session's store, by name."""
+    mode: Literal["r", "r+"] = "r" if store.read_only else "r+"
+    return dict(zarr.open_group(store, path=geozarr.level_name(factor), mode=mode).arrays())
 
 
-def _read(task: BlockTask, factor: int, array: Array) -> NDArray[Any]:
-    """A variable of a block's level as the fork has it."""
-    level, month = task.block.grid.level(factor), task.month_index
-    rows = slice(level.row, level.row + level.height)
-    cols = slice(level.col, level.col + level.width)
-    return stored_chunks.read(array, (slice(month, month + 1), rows, cols))[0]
+def read_level(array: Array, month_index: int, level: Grid) -> NDArray[Any]:
+    """A month's values of a variable in a piece of its level."""
+    return stored_chunks.read(array, (slice(month_index, month_index + 1), *level.slices))[0]

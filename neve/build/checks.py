@@ -10,13 +10,14 @@ from dataclasses import dataclass
 import numpy as np
 from zarr.abc.store import Store
 
-from neve.build.levels import coarser, shares
 from neve.build.plan import MonthPlan
 from neve.cube.layout import NEVER, Layout
+from neve.cube.pooled import coarser, shares
 from neve.cube.records import Records
+from neve.cube.variable import packed
 from neve.errors import BlockFailed, CheckFailed, ScenesVanished
 from neve.grid import Block
-from neve.scenes.values import FILL, REFLECTANCE_UNIT
+from neve.scenes.values import FILL
 
 Read = Callable[[int, str], np.ndarray]  # (level's factor, variable) → its cells of a block
 
@@ -65,19 +66,20 @@ def verify_block(layout: Layout, block: Block, read: Read, days: int) -> int:
     a single bit, or for more observations than days. One variable is in memory at a time.
     """
     odd, low, high = 0, *PLAUSIBLE
+    how = layout.factors, layout.overview_methods
     for name in layout.bands:
-        values = _packed(read(1, name))
+        values = packed(read(1, name))
         valid = values != FILL
         odd += int(np.count_nonzero(valid & ((values < low) | (values > high))))
-        _compare(layout, block, name, coarser(name, values, layout), read)
-    _compare(layout, block, "valid_fraction", shares(valid, layout, block.grid), read)
+        _compare(layout, block, name, coarser(name, values, *how), read)
+    _compare(layout, block, "valid_fraction", shares(valid, layout.factors), read)
     count = read(1, "count")
     if int(count.max(initial=0)) > days:
         raise CheckFailed(
             f"{layout.name}: block {block.key}: a pixel has {count.max()} observations of {days} "
             "days; nothing was published; report this"
         )
-    _compare(layout, block, "count", coarser("count", count, layout), read)
+    _compare(layout, block, "count", coarser("count", count, *how), read)
     return odd
 
 
@@ -86,7 +88,7 @@ def _compare(
 ) -> None:
     for factor, cells in zip(layout.factors, wanted, strict=True):
         found = read(factor, name)
-        found = _packed(found) if name in layout.bands else found
+        found = packed(found) if name in layout.bands else found
         if not np.array_equal(found, cells, equal_nan=cells.dtype.kind == "f"):
             raise CheckFailed(
                 f"{layout.name}: block {block.key}: {name} at {factor}x is not what the native "
@@ -138,10 +140,3 @@ def month_checks(plan: MonthPlan, records: Records, store: Store, made: Made) ->
         shares = {"valid fraction": fraction, "earlier years": usual, "change": fraction - usual}
         found.append(Check("valid_fraction", fraction >= LOW_SHARE * usual, False, {**shares}))
     return tuple(found)
-
-
-def _packed(values: np.ndarray) -> np.ndarray:
-    """Reflectance as int16, however it is stored."""
-    if values.dtype == np.int16:
-        return values
-    return np.where(np.isnan(values), FILL, np.rint(values / REFLECTANCE_UNIT)).astype(np.int16)

@@ -1,36 +1,34 @@
 """A month of a region, executed: all blocks through an engine, one transaction, one report.
 
 Belongs here: running the planned blocks, the commit and its metadata. Does not belong here: the
-plan (``plan``), one block's work (``block``), Dagster.
+plan (``plan``), one block's work (``block``), what is told of it (``report``), Dagster.
 """
 
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Any
 
-import numpy as np
-
-from neve.build.block import BlockResult, BlockTask, Means, clear_block, record, run_block
-from neve.build.checks import Check, Made, month_checks, refuse_loss, refuse_losses
+from neve.build.block import BlockResult, BlockTask, clear_block, record, run_block
+from neve.build.budget import Budget
+from neve.build.checks import Made, month_checks, refuse_loss, refuse_losses
 from neve.build.engine import Engine
 from neve.build.plan import Change, MonthPlan, change_of
+from neve.build.report import MonthReport, report_of
 from neve.build.shared_chunks import SharedChunks
 from neve.build.staging import Staging
 from neve.build.watching import refuse_shrink
-from neve.cube import geozarr
 from neve.cube.history import last_change
 from neve.cube.places import explained
 from neve.cube.records import Records
-from neve.cube.store import MAIN, Cube
+from neve.cube.store import MAIN, Cube, Transaction
 from neve.errors import MonthConflict
 from neve.grid import Block
 from neve.previews.drawing import draw_previews
 from neve.previews.month import month_canvas
-from neve.region import Region
 
 CONFLICT_RETRIES = 3
-GIB = 2**30
 Progress = Callable[[int, int], None]
 
 
@@ -52,39 +50,6 @@ class Wishes:
 
     rebuild: bool = False
     allow_shrink: bool = False
-
-
-@dataclass(frozen=True)
-class MonthReport:
-    """What is published now, and what it took.
-
-    ``blocks``, ``pixels``, ``valid_pixels`` and ``counts`` (native pixels with n clear
-    observations) are those of the whole month; ``recomputed`` blocks were made by this build, and
-    ``used`` and ``lost`` are their scenes; ``resumed`` ones by an attempt that was killed. Where
-    nothing had changed, ``published`` is false and ``snapshot`` the one that the month is from.
-    ``unstaged``: why finished blocks were not kept for a later attempt; mostly empty.
-    """
-
-    snapshot: str
-    parent: str
-    published: bool
-    pixels: int
-    valid_pixels: int
-    counts: tuple[int, ...]
-    blocks: int
-    recomputed: int
-    resumed: int
-    checks: tuple[Check, ...]
-    used: tuple[str, ...]
-    lost: tuple[tuple[str, str, str], ...]
-    seconds: float
-    levels: tuple[tuple[str, tuple[int, int]], ...]
-    unstaged: str = ""
-
-    @property
-    def median_count(self) -> int:
-        """Median number of clear observations of the built pixels."""
-        return int(np.searchsorted(np.cumsum(self.counts), sum(self.counts) / 2))
 
 
 def build_month(
@@ -124,88 +89,121 @@ def _attempt(
     progress: Progress,
     wishes: Wishes,
 ) -> MonthReport:
+    """What is to change → its blocks → their records → checks → one commit."""
     began = time.perf_counter()
     transaction = cube.begin(plan.month)
-    index = plan.layout.month_index(plan.month)
     own_fork = transaction.own_fork
+    index = plan.layout.month_index(plan.month)
     recorded = Records.read(plan.layout, own_fork.store, index)
-    before = _report(plan, recorded, transaction.base).valid_pixels
+    before = report_of(plan, recorded, transaction.base).valid_pixels
     change = change_of(plan, recorded, wishes.rebuild)
+    staging = Staging(plan, cube, wishes.rebuild)
     if not change.works and not change.marked:
-        Staging(plan, cube).drop()
+        staging.drop()
         return _unchanged(plan, cube, recorded, wishes, began)
-    means = _means(plan.region, engine.threads(len(change.works)))
-    task = partial(BlockTask, plan.layout, plan.region.recipe(), means, index)
+    resumed, made = _blocks(plan, change, transaction, staging, engine, progress)
+    report = _record(plan, change, transaction, recorded, resumed, made)
+    if not wishes.allow_shrink:
+        refuse_loss(plan, before, report.valid_pixels)
+    # An engine that runs in this process hands the same fork back; it is merged once.
+    forks = {id(result.fork): result.fork for result in made}
+    own_fork.merge(*forks.values())
+    previews = draw_previews(month_canvas(plan.layout, own_fork, index, _drawn(plan, change)))
+    checks = month_checks(plan, recorded, own_fork.store, _made(made, wishes))
+    message = (
+        f"{plan.region.name} {plan.month}: {len(plan.promised)} scenes, "
+        f"{report.recomputed} of {report.blocks} blocks"
+    )
+    told = _told(plan, report, provenance) | {"previews": previews}
+    with staging.kept_on_conflict():
+        snapshot = transaction.commit([own_fork], message, told)
+    staging.drop()
+    return replace(
+        report,
+        snapshot=snapshot,
+        run_id=provenance.run_id,
+        published=True,
+        unstaged=staging.trouble,
+        checks=checks,
+        seconds=time.perf_counter() - began,
+    )
+
+
+def _blocks(
+    plan: MonthPlan,
+    change: Change,
+    transaction: Transaction,
+    staging: Staging,
+    engine: Engine,
+    progress: Progress,
+) -> tuple[list[BlockResult], list[BlockResult]]:
+    """Blocks taken over from an attempt that was killed, and those made now; all are written."""
+    index, own_fork = plan.layout.month_index(plan.month), transaction.own_fork
+    budget = Budget.of(plan.region, engine.threads(len(change.works)))
+    task = partial(BlockTask, plan.layout, plan.region.recipe(), budget, index)
     blocks = [*change.emptied, *(work.block for work in change.works)]
     shared = SharedChunks(plan.layout, blocks, own_fork, index)
     for block in change.emptied:
         shared.add(clear_block(task(block, (), own_fork)))
-    staging = Staging(plan, cube)
     resumed: list[BlockResult] = []
-    for result in () if wishes.rebuild else staging.take_over(change.works, own_fork):
+    for result in staging.take_over(change.works, own_fork):
         shared.add(result)
         resumed.append(replace(result, coarse={}))
-    results: list[BlockResult] = []
     done = {result.block for result in resumed}
     todo = [
         task(work.block, work.scenes, transaction.fork)
         for work in change.works
         if work.block not in done
     ]
+    made: list[BlockResult] = []
     for result in engine.map(run_block, todo):
-        if not wishes.rebuild:  # main may tell their fingerprints of a block that lost scenes
-            staging.add(result)
+        staging.add(result)
         shared.add(result)
-        results.append(replace(result, coarse={}))
-        progress(len(results), len(todo))
-    lost = sorted({loss for result in results for loss in result.lost})
+        made.append(replace(result, coarse={}))
+        progress(len(made), len(todo))
+    return resumed, made
+
+
+def _record(
+    plan: MonthPlan,
+    change: Change,
+    transaction: Transaction,
+    recorded: Records,
+    resumed: Sequence[BlockResult],
+    made: Sequence[BlockResult],
+) -> MonthReport:
+    """Put down what became of the blocks, unless too many scenes are lost; what to tell of it."""
+    lost = sorted({loss for result in made for loss in result.lost})
     refuse_losses(plan, lost)
-    _record(recorded, change, [*resumed, *results])
-    recorded.write(own_fork.store)
-    report = _report(plan, recorded, transaction.base)
-    if not wishes.allow_shrink:
-        refuse_loss(plan, before, report.valid_pixels)
-    # An engine that runs in this process hands the same fork back; it is merged once.
-    forks = {id(result.fork): result.fork for result in results}
-    own_fork.merge(*forks.values())
-    previews = draw_previews(month_canvas(plan.layout, own_fork, index, _drawn(plan, change)))
-    checks = month_checks(plan, recorded, own_fork.store, _made(results, wishes))
-    with staging.kept_on_conflict():
-        snapshot = transaction.commit(
-            [own_fork],
-            f"{plan.region.name} {plan.month}: {len(plan.promised)} scenes, "
-            f"{len(todo)} of {len(plan.works)} blocks",
-            {
-                "region": plan.region.name,
-                "month": plan.month,
-                "fingerprint": plan.fingerprint,
-                "scenes": list(plan.promised),
-                "lost": lost,
-                "collection": plan.region.collection,
-                "valid_fraction": report.valid_pixels / plan.layout.pixels,
-                "counts": list(report.counts),
-                "run_id": provenance.run_id,
-                "code_version": provenance.code_version,
-                "previews": previews,
-            },
-        )
-    staging.drop()
+    for block in change.marked:
+        recorded.leave_out(block)
+    wanted = {work.block: work.fingerprint for work in change.works}
+    for result in (*resumed, *made):
+        record(recorded, result, wanted[result.block])
+    recorded.write(transaction.own_fork.store)
     return replace(
-        report,
-        snapshot=snapshot,
-        published=True,
-        recomputed=len(results),
+        report_of(plan, recorded, transaction.base),
+        recomputed=len(made),
         resumed=len(resumed),
-        unstaged=staging.trouble,
-        checks=checks,
-        used=tuple(sorted({scene for result in results for scene in result.used})),
+        used=tuple(sorted({scene for result in made for scene in result.used})),
         lost=tuple(lost),
-        seconds=time.perf_counter() - began,
     )
 
 
-def _means(region: Region, threads: int) -> Means:
-    return Means(region.memory * GIB, threads, region.reading.reads())
+def _told(plan: MonthPlan, report: MonthReport, provenance: Provenance) -> dict[str, Any]:
+    """What the commit says of the month."""
+    return {
+        "region": plan.region.name,
+        "month": plan.month,
+        "fingerprint": plan.fingerprint,
+        "scenes": list(plan.promised),
+        "lost": list(report.lost),
+        "collection": plan.region.collection,
+        "valid_fraction": report.valid_pixels / plan.layout.pixels,
+        "counts": list(report.counts),
+        "run_id": provenance.run_id,
+        "code_version": provenance.code_version,
+    }
 
 
 def _drawn(plan: MonthPlan, change: Change) -> list[Block]:
@@ -233,34 +231,10 @@ def _unchanged(
     snapshot = commit.snapshot if commit else tip
     store = cube.repository.readonly_session(MAIN).store
     checks = month_checks(plan, recorded, store, _made((), wishes))
-    report = _report(plan, recorded, tip)
-    return replace(report, snapshot=snapshot, seconds=time.perf_counter() - began, checks=checks)
-
-
-def _record(records: Records, change: Change, results: Sequence[BlockResult]) -> None:
-    for block in change.marked:
-        records.leave_out(block)
-    wanted = {work.block: work.fingerprint for work in change.works}
-    for result in results:
-        record(records, result, wanted[result.block])
-
-
-def _report(plan: MonthPlan, records: Records, parent: str) -> MonthReport:
-    layout = plan.layout
-    valid, counts = records.totals([work.block for work in plan.works])
-    return MonthReport(
-        snapshot="",
-        parent=parent,
-        published=False,
-        pixels=sum(work.block.grid.height * work.block.grid.width for work in plan.works),
-        valid_pixels=valid,
-        counts=counts,
-        blocks=len(plan.works),
-        recomputed=0,
-        resumed=0,
-        checks=(),
-        used=(),
-        lost=(),
-        seconds=0.0,
-        levels=tuple((geozarr.level_name(f), layout.grid.level(f).shape) for f in layout.levels),
+    return replace(
+        report_of(plan, recorded, tip),
+        snapshot=snapshot,
+        run_id=(commit.run_id if commit else None) or "",
+        seconds=time.perf_counter() - began,
+        checks=checks,
     )

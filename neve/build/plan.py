@@ -1,7 +1,7 @@
 """The plan of a month: pure values that say which block will read which scenes.
 
 Belongs here: what can be known before a pixel is read, and what of it an earlier build has done
-already. Does not belong here: doing it (``build``).
+already. Does not belong here: doing it (``month``).
 """
 
 import hashlib

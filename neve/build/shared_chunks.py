@@ -1,17 +1,18 @@
 """Chunks of coarse levels that several blocks contribute to.
 
-Belongs here: putting the blocks' cells together and writing each chunk once. Does not belong
-here: computing cells (``block``), running blocks (``build``).
+Belongs here: putting the blocks' cells together, writing each chunk once and looking at what was
+written. Does not belong here: computing cells (``levels``), running blocks (``month``).
 """
 
 from collections.abc import Sequence
 
+import numpy as np
 from icechunk.session import ForkSession
 
-from neve.build.block import BlockResult, Stored, stored_arrays, write_level
+from neve.build.block import BlockResult, Stored, read_level, stored_arrays, write_level
 from neve.build.levels import Arrays
-from neve.cube import stored_chunks
 from neve.cube.layout import Layout
+from neve.errors import CheckFailed
 from neve.grid import Block, Grid
 
 
@@ -19,7 +20,7 @@ class SharedChunks:
     """Chunks of coarse levels that several blocks contribute to, written when complete.
 
     ``blocks`` are those that will be added; the cells of the others stay as ``fork`` has them.
-    Holds only chunks that are begun and not complete, so memory stays bounded when blocks
+    Holds only the cells of chunks that are not complete, so memory stays bounded when blocks
     arrive roughly in order.
     """
 
@@ -30,7 +31,7 @@ class SharedChunks:
         self._fork = fork
         self._index = month_index
         self._stored: dict[int, Stored] = {}
-        self._open: dict[tuple[int, int, int], tuple[Grid, Arrays]] = {}
+        self._parts: dict[tuple[int, int, int], list[tuple[Grid, Arrays]]] = {}
         self._missing: dict[tuple[int, int, int], int] = {}
         for factor in layout.factors:
             if not layout.owned(factor):
@@ -39,18 +40,35 @@ class SharedChunks:
                         self._missing[key] = self._missing.get(key, 0) + 1
 
     def add(self, result: BlockResult) -> None:
-        """Take a block's coarse arrays; write the chunks that are complete with them."""
+        """Take a block's coarse arrays; write the chunks that are complete with them.
+
+        Raises ``CheckFailed`` where what is read back is not what the blocks gave.
+        """
         for factor, arrays in result.coarse.items():
             for key in self._keys(factor, result.block.grid):
-                if key not in self._open:
-                    self._open[key] = self._present(key)
-                grid, chunk = self._open[key]
-                _paste(result.block.grid.level(factor), arrays, grid, chunk)
+                parts = self._parts.setdefault(key, [])
+                parts.append((result.block.grid.level(factor), arrays))
                 self._missing[key] -= 1
                 if not self._missing[key]:
-                    native = self._native_piece(key)
-                    write_level(self._arrays(factor), factor, self._index, native, chunk)
-                    del self._open[key]
+                    self._write(key, self._parts.pop(key))
+
+    def _write(self, key: tuple[int, int, int], parts: Sequence[tuple[Grid, Arrays]]) -> None:
+        factor, *_ = key
+        level, chunk = self._present(key)
+        for grid, arrays in parts:
+            cut, put = _overlap(grid, level)
+            for name, values in arrays.items():
+                chunk[name][put] = values[cut]
+        write_level(self._arrays(factor), self._index, level, chunk)
+        _, found = self._present(key)
+        for grid, arrays in parts:
+            cut, put = _overlap(grid, level)
+            for name, values in arrays.items():
+                if not np.array_equal(found[name][put], values[cut], equal_nan=True):
+                    raise CheckFailed(
+                        f"{self._layout.name}: {name} at {factor}x, chunk {key[1:]}, is not what "
+                        "its blocks gave; nothing was published; run again, and check the storage"
+                    )
 
     def _keys(self, factor: int, block: Grid) -> list[tuple[int, int, int]]:
         level = block.level(factor)
@@ -61,39 +79,26 @@ class SharedChunks:
 
     def _arrays(self, factor: int) -> Stored:
         if factor not in self._stored:
-            self._stored[factor] = stored_arrays(self._fork, factor)
+            self._stored[factor] = stored_arrays(self._fork.store, factor)
         return self._stored[factor]
 
-    def _native_piece(self, key: tuple[int, int, int]) -> Grid:
-        factor, i, j = key
-        size = self._layout.chunk * factor
-        return self._layout.grid.piece(i * size, j * size, size, size)
-
     def _present(self, key: tuple[int, int, int]) -> tuple[Grid, Arrays]:
-        """A chunk of every variable as it is so far."""
-        factor, *_ = key
-        grid = self._native_piece(key).level(factor)
+        """A chunk's level piece, and every variable there as it is so far."""
+        factor, i, j = key
+        grid = self._layout.grid.block(i, j, self._layout.chunk * factor).grid.level(factor)
         stored = self._arrays(factor)
-        month = slice(self._index, self._index + 1)
-        rows, cols = slice(grid.row, grid.row + grid.height), slice(grid.col, grid.col + grid.width)
         return grid, {
-            v.name: stored_chunks.read(stored[v.name], (month, rows, cols))[0]
-            for v in self._layout.variables
+            v.name: read_level(stored[v.name], self._index, grid) for v in self._layout.variables
         }
 
 
-def _paste(source: Grid, arrays: Arrays, target: Grid, chunk: Arrays) -> None:
-    """Copy the part of ``source`` that lies in ``target``; both are pieces of one level."""
-    top, left = max(source.row, target.row), max(source.col, target.col)
-    bottom = min(source.row + source.height, target.row + target.height)
-    right = min(source.col + source.width, target.col + target.width)
-    cut = (
-        slice(top - source.row, bottom - source.row),
-        slice(left - source.col, right - source.col),
+def _overlap(one: Grid, other: Grid) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
+    """What two pieces of one level share, counted within each."""
+    top, left = max(one.row, other.row), max(one.col, other.col)
+    bottom = min(one.row + one.height, other.row + other.height)
+    right = min(one.col + one.width, other.col + other.width)
+    first, second = (
+        (slice(top - g.row, bottom - g.row), slice(left - g.col, right - g.col))
+        for g in (one, other)
     )
-    put = (
-        slice(top - target.row, bottom - target.row),
-        slice(left - target.col, right - target.col),
-    )
-    for name, values in arrays.items():
-        chunk[name][put] = values[cut]
+    return first, second

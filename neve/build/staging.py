@@ -17,10 +17,9 @@ import numpy as np
 import zarr
 from icechunk.session import ForkSession
 
-from neve.build.block import BlockResult, record, stored_arrays, write_level
+from neve.build.block import BlockResult, read_level, record, stored_arrays, write_level
 from neve.build.levels import Arrays
 from neve.build.plan import MonthPlan, Work
-from neve.cube import geozarr
 from neve.cube.records import Records
 from neve.cube.store import STAGING, Cube
 from neve.errors import MonthConflict, Retry
@@ -34,12 +33,14 @@ class Staging:
     """The finished blocks of one month's attempts, on the branch ``staging.<region>.<month>``.
 
     A saving only: where the store refuses (another run may have dropped the branch), ``trouble``
-    says why, and the month goes on without it.
+    says why, and the month goes on without it. Of a ``rebuild`` nothing is kept or taken over:
+    main may tell the wanted fingerprints of a block that lost scenes.
     """
 
-    def __init__(self, plan: MonthPlan, cube: Cube) -> None:
+    def __init__(self, plan: MonthPlan, cube: Cube, rebuild: bool = False) -> None:
         self._plan = plan
         self._cube = cube
+        self._rebuild = rebuild
         self._index = plan.layout.month_index(plan.month)
         self._name = f"{STAGING}{plan.region.name}.{plan.month}"
         self._wanted = {work.block: work.fingerprint for work in plan.works}
@@ -49,6 +50,8 @@ class Staging:
 
     def take_over(self, works: Sequence[Work], fork: ForkSession) -> Iterator[BlockResult]:
         """Those of the works that an earlier attempt finished, each written into ``fork``."""
+        if self._rebuild:
+            return
         try:
             store = self._cube.staged(self._name)
             if store is None or zarr.open_array(store, path="blocks/time").shape[0] <= self._index:
@@ -62,7 +65,7 @@ class Staging:
 
     def add(self, result: BlockResult) -> None:
         """Keep a finished block; from time to time they are put on the branch."""
-        if not result.lost and not self.trouble:
+        if not (result.lost or self.trouble or self._rebuild):
             self._waiting.append(result)
         if time.monotonic() >= self._next:
             began = time.monotonic()
@@ -121,16 +124,13 @@ class Staging:
         levels: dict[int, Arrays] = {}
         for factor in layout.levels:
             level = grid.level(factor)
-            rows = slice(level.row, level.row + level.height)
-            cols = slice(level.col, level.col + level.width)
-            group = zarr.open_group(store, path=geozarr.level_name(factor), mode="r")
+            stored = stored_arrays(store, factor)
             levels[factor] = {
-                v.name: np.array(group[v.name][self._index, rows, cols])  # type: ignore[index]
-                for v in layout.variables
+                v.name: read_level(stored[v.name], self._index, level) for v in layout.variables
             }
             if layout.owned(factor):
-                stored = stored_arrays(fork, factor)
-                write_level(stored, factor, self._index, grid, levels.pop(factor))
+                forked = stored_arrays(fork.store, factor)
+                write_level(forked, self._index, level, levels.pop(factor))
         return BlockResult(
             block=work.block,
             fork=fork,
@@ -149,8 +149,6 @@ def _write_cells(
     session: ic.Session, factor: int, index: int, result: BlockResult, arrays: Arrays
 ) -> None:
     level = result.block.grid.level(factor)
-    group = zarr.open_group(session.store, path=geozarr.level_name(factor), mode="r+")
-    rows = slice(level.row, level.row + level.height)
-    cols = slice(level.col, level.col + level.width)
+    stored = stored_arrays(session.store, factor)
     for name, values in arrays.items():
-        group[name][index, rows, cols] = values  # type: ignore[index]
+        stored[name][index, *level.slices] = values

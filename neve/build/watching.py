@@ -4,14 +4,14 @@ Belongs here: looking at a month without reading a pixel, and holding back what 
 Does not belong here: clocks, starting runs (``pipelines``), building (``month``).
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import date, timedelta
 
 from neve.catalog.opening import Catalog
 from neve.cube.history import Commit
 from neve.cube.layout import month_after, months_of
-from neve.errors import AskPerson, NeveError, Retry, ScenesVanished
+from neve.errors import AskPerson, CatalogUnavailable, NeveError, Retry, ScenesVanished
 from neve.region import Region
 from neve.scenes.choosing import choose
 from neve.scenes.values import SceneList, month_bounds
@@ -23,11 +23,13 @@ class Finding:
 
     ``fingerprint`` is that of the catalogue's answer where the month must be built again;
     ``held`` says why it is left as it is although something is wrong. Both may be empty.
+    ``unanswered``: the catalogue did not answer, or not as it promised.
     """
 
     month: str
     fingerprint: str = ""
     held: str = ""
+    unanswered: bool = False
 
 
 def list_scenes(region: Region, month: str, catalog: Catalog) -> SceneList:
@@ -63,25 +65,31 @@ def _months(first: str, last: str) -> Iterator[str]:
 
 
 def look(
-    region: Region, month: str, catalog: Catalog, published: Commit | None, seen: str | None = None
+    region: Region,
+    month: str,
+    catalog: Catalog,
+    published: Commit | None,
+    seen: Callable[[], str | None] = lambda: None,
 ) -> Finding:
     """Compare a month's scenes with those it was published from.
 
-    ``seen``: fingerprint of an answer that was found to leave every block as it is. A month
-    that lost scenes to failed reads is built again until then (in a zone a neighbour may have
-    made its blocks good), one that has no scenes yet is not.
+    ``seen`` tells the fingerprint of an answer that was found to leave every block as it is. A
+    month that lost scenes to failed reads is built again until then (in a zone a neighbour may
+    have made its blocks good), one that has no scenes yet is not.
     """
     try:
         found = list_scenes(region, month, catalog)
         if published is None:
-            return Finding(month, found.fingerprint if found.scenes else "")
-        if found.fingerprint == seen:
+            right = not found.scenes
+        else:
+            right = found.fingerprint == published.fingerprint and not published.lost
+        if right or found.fingerprint == seen():
             return Finding(month)
-        if found.fingerprint == published.fingerprint and not published.lost:
-            return Finding(month)
-        refuse_shrink(region, month, len(found.scenes), len(published.scenes))
+        if published:
+            refuse_shrink(region, month, len(found.scenes), len(published.scenes))
     except (Retry, AskPerson) as error:
-        return Finding(month, held=_held(region, month, error))
+        unanswered = isinstance(error, CatalogUnavailable)
+        return Finding(month, held=_held(region, month, error), unanswered=unanswered)
     return Finding(month, found.fingerprint)
 
 

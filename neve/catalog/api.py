@@ -8,23 +8,22 @@ import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, urlsplit
 
-import urllib3
 from pystac import Link
 from pystac_client import Client, ItemSearch
 from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 
+from neve.catalog.asking import Asking, Patience
 from neve.errors import AskPerson, CatalogUnavailable
+from neve.scenes.fields import printable
 from neve.scenes.footprints import Bounds, boxes
-from neve.scenes.hosts import FIX, named
-from neve.scenes.hrefs import Reach, joined, shown
+from neve.scenes.hrefs import Reach, joined
 from neve.scenes.values import month_bounds
 
 PAGE = 50  # Earth Search answers 502 to large pages
-_BUSY = (429, 500, 502, 503, 504)
-_LONGEST_WAIT = 60  # seconds that one Retry-After may ask for
+_MOST_ITEMS = 100_000  # of a search; the largest zone has some 6,000 a month
 
 
 @dataclass(frozen=True)
@@ -32,13 +31,15 @@ class StacApi:
     """A STAC API behind a URL.
 
     Each request waits ``timeout`` seconds at most and is tried ``retries`` + 1 times, with pauses
-    that double from ``pause`` seconds on. ``hosts``: those that the region names.
+    that double from ``pause`` seconds on; a server may ask for ``longest_pause``. ``hosts``: those
+    that the region names.
     """
 
     name: str
     timeout: float = 30.0
     retries: int = 5
     pause: float = 0.5
+    longest_pause: int = 60
     hosts: tuple[str, ...] = ()
 
     @property
@@ -64,20 +65,14 @@ class StacApi:
             raise
         except Exception as error:  # the library raises whatever a broken answer leads to
             raise CatalogUnavailable(
-                f"catalogue {self.name}: {type(error).__name__}: {error!s:.300}; "
+                f"catalogue {self.name}: {type(error).__name__}: {printable(error)}; "
                 "check the URL and the service, then run the month again"
             ) from error
         return [_absolute(item) for item in found.values()]
 
     def _io(self) -> StacApiIO:
-        retry = urllib3.Retry(
-            total=self.retries,
-            backoff_factor=self.pause,
-            status_forcelist=_BUSY,
-            allowed_methods=None,  # POST too: a search changes nothing
-            retry_after_max=_LONGEST_WAIT,
-        )
-        return _AtHome(self.reach.trusted, max_retries=retry, timeout=self.timeout)
+        patience = Patience(self.timeout, self.retries, self.pause, self.longest_pause)
+        return Asking(self.name, self.reach.trusted, patience)
 
     def _complete(self, io: StacApiIO, search: ItemSearch) -> dict[str, dict[str, Any]]:
         """Every item of a search by its text; CatalogUnavailable where pages miss or repeat."""
@@ -89,8 +84,12 @@ class StacApi:
             before = len(found)
             found |= {json.dumps(item, sort_keys=True): item for item in page["features"]}
             idle = idle + 1 if len(found) == before else 0
-            if idle > 1:
+            if idle > 1 or len(found) > _MOST_ITEMS:
                 break
+        if len(found) > _MOST_ITEMS:
+            raise CatalogUnavailable(
+                f"catalogue {search.url}: more than {_MOST_ITEMS} items; is it the right one?"
+            )
         if idle > 1 if matched is None else len(found) < matched:
             promised = "an unknown number" if matched is None else matched
             raise CatalogUnavailable(
@@ -120,7 +119,7 @@ class StacApi:
         try:
             io.read_json(f"{self.name}/collections/{quote(collection, safe='')}")
         except APIError as error:
-            if error.status_code != 404:
+            if getattr(error, "status_code", None) != 404:
                 raise
             raise AskPerson(
                 f"catalogue {self.name} has no collection {collection!r}; "
@@ -128,39 +127,13 @@ class StacApi:
             ) from None
 
 
-class _AtHome(StacApiIO):
-    """Follows links and redirects over HTTP to the catalogue's own host and those named alone.
-
-    The library would open local files too, and take the catalogue's credentials anywhere.
-    """
-
-    def __init__(self, hosts: tuple[str, ...], **options: Any) -> None:
-        super().__init__(**options)
-        self._hosts = hosts
-        # Called for each answer, before a redirect is followed.
-        self.session.hooks["response"].append(self._check_redirect)
-
-    def read_text(self, source: Any, *args: Any, **kwargs: Any) -> str:
-        self._check(source.to_dict()["href"] if isinstance(source, Link) else str(source))
-        return super().read_text(source, *args, **kwargs)
-
-    def _check_redirect(self, answer: Any, **_: Any) -> None:
-        if answer.is_redirect:
-            self._check(urljoin(answer.url, answer.headers["location"]))
-
-    def _check(self, href: str) -> None:
-        parts = urlsplit(href)
-        if parts.scheme not in ("http", "https"):
-            raise APIError(f"link to {shown(href)!r:.200} is no http(s) URL")
-        if not named(parts.hostname or "", self._hosts):
-            raise APIError(f"link to another host, {shown(href)!r:.200}; {FIX}")
-
-
 def _matched(page: dict[str, Any]) -> int | None:
     """The number of items that the catalogue promises, where it says so."""
     context = page.get("context")
     said = page.get("numberMatched", context.get("matched") if isinstance(context, dict) else None)
-    return said if type(said) is int else None
+    if said is None or type(said) is int:
+        return said
+    raise ValueError(f"numberMatched is {said!r:.60}, which is no whole number")
 
 
 def _absolute(item: Any) -> Any:

@@ -4,7 +4,6 @@ Belongs here: finding, reading and filtering item files. Does not belong here: j
 (``items``).
 """
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
@@ -14,11 +13,15 @@ from typing import Any
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from neve.errors import AskPerson, SceneRejected
+from neve.documents import parsed_json
+from neve.errors import AskPerson, CatalogUnavailable, SceneRejected
+from neve.scenes.fields import printable
 from neve.scenes.footprints import Bounds, boxes, cut_at_180, footprint
 from neve.scenes.hrefs import Reach, joined
 from neve.scenes.items import UNREADABLE, item_time
 from neve.scenes.values import month_bounds
+
+_COLLECTION = b'"FeatureCollection"'
 
 
 @dataclass(frozen=True)
@@ -26,7 +29,8 @@ class LocalCatalog:
     """A folder, all ``*.json`` below it being items or item-collections, or one such file.
 
     Catalogs and collections between them are passed over. What cannot be read as an item is
-    handed on as a broken one, so that it is recorded rather than missed. ``hosts``: those that
+    handed on as a broken one, so that it is recorded rather than missed; an item-collection that
+    cannot be read holds the month back. ``hosts``: those that
     the region names.
     """
 
@@ -64,16 +68,25 @@ class LocalCatalog:
 
     def _items(self, file: Path) -> Iterator[dict[str, Any]]:
         name = str(file.relative_to(self._folder))
+        text = b""
         try:
-            content = json.loads(file.read_text(encoding="utf-8"))
-        except (OSError, ValueError, RecursionError) as error:
+            text = file.read_bytes()
+            content = parsed_json(str(text, "utf-8"))
+            kind = content.get("type") if isinstance(content, dict) else None
+            features = content["features"] if kind == "FeatureCollection" else [content]
+            if not isinstance(features, list):
+                raise ValueError("features are no list")
+        except (OSError, ValueError, KeyError, RecursionError) as error:
+            if file == self.path or _COLLECTION in text:  # nobody knows how many scenes it holds
+                raise CatalogUnavailable(
+                    f"catalogue {file}: an item collection that cannot be read: "
+                    f"{printable(error)}; mend the file, then run the month again"
+                ) from error
             yield _broken(name, f"{name}: {error}")
             return
-        kind = content.get("type") if isinstance(content, dict) else None
-        features = content.get("features") if kind == "FeatureCollection" else [content]
         if kind in ("Catalog", "Collection"):
             return
-        for item in features if isinstance(features, list) else [features]:
+        for item in features:
             if isinstance(item, dict) and item.get("type") == "Feature":
                 yield joined(item, str(file.parent))
             else:
@@ -91,5 +104,4 @@ def _may_match(item: dict[str, Any], area: BaseGeometry, start: datetime, end: d
 
 
 def _broken(name: str, reason: str) -> dict[str, Any]:
-    printable = "".join(char if char.isprintable() else " " for char in reason)
-    return {"id": name[-200:], UNREADABLE: printable[:200]}
+    return {"id": name[-200:], UNREADABLE: printable(reason, 200)}

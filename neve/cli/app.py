@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from neve.cli import keeping, looking, starting
+from neve.cli import keeping, looking, starting, taking
 from neve.cli.looking import At, Store
 from neve.cli.tables import AsJson, DryRun
 from neve.errors import AskPerson, NeveError, Retry
@@ -25,6 +25,7 @@ app = typer.Typer(
 )
 app.add_typer(starting.app)
 app.add_typer(looking.app)
+app.add_typer(taking.app)
 app.add_typer(keeping.app)
 
 
@@ -171,24 +172,31 @@ def embed(
 
 @app.command()
 def overviews(
-    dataset: Annotated[str, typer.Argument(help="Zarr folder, or Icechunk folder or s3://")],
+    ctx: typer.Context,
+    dataset: Annotated[str, typer.Argument(help="folder or s3:// of a Zarr or Icechunk dataset")],
     factors: Annotated[str, typer.Option(help="increasing, each divides the next")] = "4,16,64",
-    method: Annotated[list[str] | None, typer.Option(help="<variable>=<method>, else mean")] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="<variable>=<method>, else mean, of flags mode")
+    ] = None,
     crs: Annotated[str, typer.Option(help="EPSG:<code>, where the dataset does not say")] = "",
+    nest: Annotated[
+        bool, typer.Option("--nest", help="move arrays of the root into 1x first: /red → /1x/red")
+    ] = False,
     dry_run: DryRun = False,
     as_json: AsJson = False,
 ) -> int:
     """Add overview levels to a dataset that neve did not make; goes on after an interruption."""
     from neve.cli.levels import add_levels, planned, wanted_levels
     from neve.cli.tables import show, show_one
+    from neve.cube.places import s3_options
 
-    wanted = wanted_levels(factors, method or [], crs)
+    wanted = wanted_levels(factors, method or [], crs, nest)
+    options = s3_options(ctx.find_root().params["s3_endpoint"])
     if dry_run:
-        show({"levels": planned(dataset, wanted)}, as_json)
+        show({"levels": planned(dataset, wanted, options)}, as_json)
     else:
-        show_one(
-            "published", {"dataset": dataset, "snapshot": add_levels(dataset, wanted)}, as_json
-        )
+        snapshot = add_levels(dataset, wanted, options)
+        show_one("published", {"dataset": dataset, "snapshot": snapshot}, as_json)
     return 0
 
 

@@ -25,6 +25,11 @@ def project_folder() -> Path:
     raise AskPerson("no Dagster project here: run this inside a checkout of neve")
 
 
+def land_folder() -> Path:
+    """Natural Earth, as the project's npm packages have it."""
+    return project_folder() / "node_modules" / "world-atlas"
+
+
 def build_month(
     region: Path, month: str, options: Mapping[str, str | bool] = {}
 ) -> tuple[int, dict[str, object]]:

@@ -10,7 +10,7 @@ from pathlib import Path
 import numba
 
 from neve.catalog.opening import open_catalog
-from neve.cli.building import project_folder
+from neve.cli.building import land_folder, project_folder
 from neve.errors import AskPerson, NeveError
 from neve.land import load_land
 from neve.region import Region, load
@@ -67,7 +67,7 @@ def _python() -> str:
 
 
 def _land() -> str:
-    return load_land(project_folder() / "node_modules" / "world-atlas").source
+    return load_land(land_folder()).source
 
 
 def _kernels() -> str:

@@ -6,12 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
-from neve.build.block import piece_size, predict_memory
-from neve.build.month import GIB
+from neve.build.budget import GIB, block_memory, piece_size
 from neve.build.plan import MonthPlan, Work, plan_month
 from neve.build.watching import list_scenes
 from neve.catalog.opening import open_catalog
-from neve.cli.building import project_folder
+from neve.cli.building import land_folder
 from neve.cube.layout import Layout, layout_of
 from neve.errors import AskPerson
 from neve.land import enumerate_blocks, load_land
@@ -72,7 +71,7 @@ def planned(
     source = open_catalog(catalog or region.catalog, region.hosts)
     layout = layout_of(region)
     scenes = list_scenes(region, month, source)
-    land = load_land(project_folder() / "node_modules" / "world-atlas") if region.land else None
+    land = load_land(land_folder()) if region.land else None
     blocks = enumerate_blocks(layout.window, layout.block, land, region.area.shape())
     plan = plan_month(region, month, scenes, blocks)
     told = (*_rows(plan, len(scenes.rejected)), *_amounts(plan, workers, Prices.parse(prices)))
@@ -84,7 +83,7 @@ def _rows(plan: MonthPlan, rejected: int) -> list[tuple[str, object]]:
     rows, cols = (part.stop - part.start for part in plan.layout.blocks_window())
     budget = plan.region.memory * GIB
     blocks = [(work.block.grid, len(work.scenes)) for work in plan.works]
-    needed = [predict_memory(plan.layout, recipe, piece, n, budget) for piece, n in blocks]
+    needed = [block_memory(plan.layout, recipe, piece, n, budget) for piece, n in blocks]
     memory = max(needed, default=0) / MIB
     size = min((piece_size(piece, n, recipe, budget) for piece, n in blocks), default=0)
     return [

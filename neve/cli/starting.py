@@ -92,10 +92,10 @@ def _area(bbox: str, geometry: Path | None, country: str) -> dict[str, object]:
     if geometry:
         return {"geometry": str(geometry.resolve())}
     if country:
-        from neve.cli.building import project_folder
+        from neve.cli.building import land_folder
         from neve.land import country_box
 
-        box = country_box(project_folder() / "node_modules" / "world-atlas", country)
+        box = country_box(land_folder(), country)
         return {"bbox": [round(edge, 2) for edge in box]}
     try:
         return {"bbox": [float(number) for number in bbox.split(",")]}

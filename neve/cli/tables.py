@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 from rich.console import Console
-from rich.table import Table
+from rich.table import Column, Table
+from rich.text import Text
 
 Row = Mapping[str, object]
 AsJson = Annotated[bool, typer.Option("--json", help="JSON on stdout")]
@@ -43,9 +44,10 @@ def row_of(value: Any) -> dict[str, object]:
 
 
 def _table(name: str, rows: Sequence[Row]) -> Table:
-    table = Table(*(rows[0] if rows else ()), title=name)
+    # As Text: a commit's message is no markup.
+    table = Table(*(Column(Text(key)) for key in (rows[0] if rows else ())), title=Text(name))
     for row in rows:
-        table.add_row(*map(_text, row.values()))
+        table.add_row(*(Text(_text(value)) for value in row.values()))
     return table
 
 
@@ -58,7 +60,8 @@ def _text(value: object) -> str:
         return f"{value:%Y-%m-%d %H:%M:%S}"
     if isinstance(value, (list, tuple)):
         return " ".join(map(_text, value))
-    return str(value)
+    # What would steer a terminal, or begin a line or a column, is spelled out.
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
 
 
 def _plain(value: object) -> object:

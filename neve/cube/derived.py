@@ -19,9 +19,8 @@ from xarray.backends import BackendArray
 from xarray.conventions import encode_cf_variable
 from xarray.core import indexing
 
-from neve.cube.variable import index_variable, unstored
+from neve.cube.variable import index_variable, packed, unstored
 from neve.indices import Index, compute, tree_of
-from neve.scenes.values import FILL, REFLECTANCE_UNIT
 
 DERIVED, ALIAS = "derived_from", "alias_of"
 Given = tuple[tuple[Index, str], ...]
@@ -118,11 +117,3 @@ def _alias(index: Index, stored: Mapping[Any, xr.Variable], of: str) -> xr.Varia
 def _attributes(index: Index, like: xr.Variable) -> dict[str, Any]:
     mapping = {"grid_mapping": like.attrs["grid_mapping"]}
     return index_variable(index).attributes | mapping
-
-
-def packed(reflectance: NDArray[Any]) -> NDArray[np.int16]:
-    """Stored reflectance in units of 0.0001, also where a region stores it as float32."""
-    if reflectance.dtype == np.int16:
-        return reflectance
-    units = np.rint(reflectance / np.float32(REFLECTANCE_UNIT))
-    return np.where(np.isnan(units), np.float32(FILL), units).astype(np.int16)

@@ -2,9 +2,10 @@
 
 Belongs here: the attributes of groups, coordinates and the grid mapping, after the v0.1
 conventions `multiscales`, `proj` and `spatial`. Does not belong here: creating groups and
-arrays (``layout``).
+arrays (``creation``).
 """
 
+import re
 from collections.abc import Sequence
 from functools import cache
 from typing import Any
@@ -88,9 +89,14 @@ def level_attributes(grid: Grid) -> Attributes:
     }
 
 
+def is_code(crs: Any) -> bool:
+    """Whether a CRS is named by authority and code, which is all that ``proj:code`` may hold."""
+    return isinstance(crs, str) and re.fullmatch(r"[\w.-]+:[\w.-]+", crs) is not None
+
+
 def _where(grid: Grid) -> Attributes:
     return {
-        "proj:code": grid.crs,
+        **({"proj:code": grid.crs} if is_code(grid.crs) else {}),
         "proj:wkt2": _wkt(grid.crs),
         "spatial:dimensions": list(dimensions(grid)),
         "spatial:registration": "pixel",

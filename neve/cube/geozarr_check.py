@@ -94,10 +94,11 @@ def _grid(node: xr.DataTree) -> Grid:
         even = values[0] + pitch * np.arange(values.size)
         if not step > 0 or np.abs(values - even).max() > TOLERANCE * step * max(1, values.size):
             raise ValueError(f"{name} is not evenly spaced by {pitch:g}, north up, square pixels")
+    said = node.attrs.get(CODE, node.attrs.get(WKT))  # a CRS that no authority has named is WKT
     try:
-        crs = CRS(node.attrs.get(CODE))
+        crs = CRS(said)
     except CRSError as error:
-        raise ValueError(f"{CODE} {node.attrs.get(CODE)!r} is no CRS") from error
+        raise ValueError(f"{CODE} {said!r} is no CRS") from error
     left, top = float(x[0]) - step / 2, float(y[0]) + step / 2
     return Grid(crs.to_string(), step, left, top, x.size, y.size)
 
@@ -128,6 +129,8 @@ def _root(
 def _compared(
     place: str, said: Mapping[Any, Any], wanted: Mapping[str, Any], grid: Grid
 ) -> Iterator[str]:
+    if CODE in said and CODE not in wanted:
+        yield f"{place}: {CODE} is {said[CODE]!r}, which is no <authority>:<code>; leave it out"
     for key, value in wanted.items():
         if key == "zarr_conventions":
             listed = said.get(key)

@@ -28,7 +28,7 @@ from neve.cube.locking import lock_of, locked
 from neve.errors import CubeMismatch, MonthConflict
 
 MAIN = "main"
-COMMIT_ATTEMPTS = 20
+COMMIT_ATTEMPTS = 60
 # Losers of a race wait a random time, up to twice this, four times, … 32 times as long.
 PAUSE_SECONDS = 0.1
 # Clocks of two machines may differ by this: a commit must be younger than the one it stands on.

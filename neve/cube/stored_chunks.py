@@ -34,7 +34,7 @@ class StoredChunks:
     """The storage objects (shards, or chunks without sharding) that an array has when listed.
 
     ``coordinates``: (n, dimensions), in C order. ``folder``: of the array's Icechunk repository,
-    if it is on this machine. Reading is safe from many threads.
+    if it is on this machine. ``local``: chunks lie in files. Reading is safe from many threads.
     """
 
     def __init__(self, array: Array, folder: Path | None = None) -> None:
@@ -51,7 +51,16 @@ class StoredChunks:
         self._grid, self._flat = grid, flat[order]
         rows = np.flatnonzero(inside)[order]
         self.coordinates = listed[rows]
+        self.local = folder is not None or isinstance(array.store, LocalStore)
         self._span: Callable[[int], Span | None] = lambda row: spans(int(rows[row]))
+
+    def stamps(self) -> list[tuple[int, int]]:
+        """Size and time of the last change of each, where a local store has them in files."""
+        if not isinstance(self._array.store, LocalStore):
+            return []
+        spans = (self._span(row) for row in range(len(self.coordinates)))
+        found = (Path(span[0]).stat() for span in spans if span)
+        return [(file.st_size, file.st_mtime_ns) for file in found]
 
     def read(self, cut: Cut) -> NDArray[Any]:
         """The values of a window within the array; they may be read-only."""

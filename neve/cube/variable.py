@@ -8,6 +8,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from neve.indices import Index, possible, select
 from neve.scenes.values import FILL, REFLECTANCE_UNIT
 
@@ -78,3 +81,17 @@ def packed_variable(name: str, dtype: str, attributes: dict[str, Any]) -> Variab
         packing = {"scale_factor": REFLECTANCE_UNIT, "add_offset": 0.0, "_FillValue": FILL}
         return Variable(name, dtype, FILL, {**attributes, **packing}, dtype)
     return Variable(name, dtype, float("nan"), attributes, dtype)
+
+
+def packed(reflectance: NDArray[Any]) -> NDArray[np.int16]:
+    """Stored reflectance in units of 0.0001, also where a region stores it as float32."""
+    if reflectance.dtype == np.int16:
+        return reflectance
+    units = np.rint(reflectance / np.float32(REFLECTANCE_UNIT))
+    return np.where(np.isnan(units), np.float32(FILL), units).astype(np.int16)
+
+
+def unpacked(units: NDArray[Any]) -> NDArray[np.float32]:
+    """Reflectance as float32, NaN for nodata: of int16 in units of 0.0001."""
+    scaled = units.astype(np.float32) * np.float32(REFLECTANCE_UNIT)
+    return np.where(units == FILL, np.float32("nan"), scaled)

@@ -18,14 +18,14 @@ import numpy as np
 import zarr
 from numpy.typing import NDArray
 
-from neve.cube.derived import packed
 from neve.cube.history import last_changes, require_cube, resolve
 from neve.cube.layout import CLEAR, NEVER, month_after
+from neve.cube.pooled import coarser, shares
+from neve.cube.variable import packed
 from neve.errors import CubeMismatch
 from neve.grid import Block, Grid
 from neve.indices import Index, compute, tree_of
 from neve.indices.expression import bands as bands_of
-from neve.overviews import pooling
 from neve.scenes.values import FILL
 
 Arrays = dict[str, NDArray[Any]]
@@ -107,9 +107,8 @@ class _Month:
             yield Finding(self.name, "", "1x", "count", what)
 
     def _read(self, factor: int, name: str, block: Block) -> NDArray[Any]:
-        part = block.grid.level(factor)
-        rows, cols = slice(part.row, part.row + part.height), slice(part.col, part.col + part.width)
-        return np.asarray(self._array(f"{factor}x/{name}")[self.number, rows, cols])
+        cut = block.grid.level(factor).slices
+        return np.asarray(self._array(f"{factor}x/{name}")[self.number, *cut])
 
     def _native(self, block: Block, native: Arrays) -> Iterator[tuple[int, str, str]]:
         valid, count = native["valid_fraction"] == 1, native["count"]
@@ -133,27 +132,21 @@ class _Month:
         self.seen = _added(self.seen, recorded)
 
     def _derived(self, levels: dict[int, Arrays]) -> Iterator[tuple[int, str, str]]:
-        told, methods = self.told, self.told["overview_methods"]
-        bands = {b: packed(levels[1][b]) for b in told["bands"]}
-        wanted = {
-            b: _pooled(v, told["overviews"], methods.get(b, "mean")) for b, v in bands.items()
-        }
-        for k, factor in enumerate(told["overviews"]):
-            for band, cells in wanted.items():
-                if not np.array_equal(packed(levels[factor][band]), cells[k]):
-                    yield factor, band, "not the native pixels pooled"
-        shares = pooling.pools(levels[1]["valid_fraction"] == 1, told["overviews"] or [1], None)
-        for pooled, factor in zip(shares, told["overviews"], strict=False):
-            native = pooling.cells(levels[1]["count"].shape, factor)
-            share = (pooled.total / native).astype(np.float32)
-            if not np.array_equal(levels[factor]["valid_fraction"], share):
-                yield factor, "valid_fraction", "not the share of native pixels with data"
-        stored = [index for index in _stored(told) if index.name not in methods]
+        factors, methods, native = self.told["overviews"], self.told["overview_methods"], levels[1]
+        bands, indices = self.told["bands"], _stored(self.told)
+        pooled = ["count", *(index.name for index in indices if index.name in methods)]
+        values = {b: packed(native[b]) for b in bands} | {name: native[name] for name in pooled}
+        wanted = {name: coarser(name, v, factors, methods) for name, v in values.items()}
+        wanted["valid_fraction"] = shares(native["valid_fraction"] == 1, factors)
+        for name, each in wanted.items():
+            for factor, cells in zip(factors, each, strict=True):
+                found = levels[factor][name]
+                if not _same(packed(found) if name in bands else found, cells):
+                    yield factor, name, "not the native pixels pooled"
         for factor, arrays in levels.items():
-            found = compute(stored, {b: packed(arrays[b]) for b in told["bands"]})
-            for name, values in found.items():
-                floating = values.dtype.kind == "f"
-                if not np.array_equal(arrays[name], values, equal_nan=floating):
+            own = [index for index in indices if factor == 1 or index.name not in methods]
+            for name, cells in compute(own, {b: packed(arrays[b]) for b in bands}).items():
+                if not _same(arrays[name], cells):
                     yield factor, name, "not its formula of the stored reflectance"
 
     def _previews(self, levels: dict[int, Arrays]) -> Iterator[tuple[int, str, str]]:
@@ -168,8 +161,8 @@ def _there(values: NDArray[Any]) -> NDArray[np.bool_]:
     return values != FILL if values.dtype == np.int16 else np.isfinite(values)
 
 
-def _pooled(values: NDArray[np.int16], factors: list[int], method: str) -> list[NDArray[Any]]:
-    return pooling.reduce(values, factors, method, FILL) if factors else []
+def _same(found: NDArray[Any], wanted: NDArray[Any]) -> bool:
+    return np.array_equal(found, wanted, equal_nan=wanted.dtype.kind == "f")
 
 
 def _stored(told: dict[str, Any]) -> tuple[Index, ...]:

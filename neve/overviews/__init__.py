@@ -1,4 +1,5 @@
 """Overviews: native pixels of a block → cells of every level, exact under missing data.
 
-``pooling`` is the public face, ``cells`` its numba loops. Does not belong here: storage.
+``pooling`` is the public face, ``cells`` (sums) and ``ranks`` (comparisons) its numba loops.
+Does not belong here: storage.
 """

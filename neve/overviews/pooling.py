@@ -1,12 +1,13 @@
 """Overview kernels: native pixels of a block → cells of every level, exact under missing data.
 
 Belongs here: pure reductions of 2-D arrays, and the arithmetic of cells. Does not belong here:
-storage, which chunks to read (``pyramid``), metadata (``geozarr``).
+storage, which chunks to read (``pyramids``), metadata (``geozarr``).
 
 A *cell* is a square of native pixels, ``factor`` a side, counted from the array's top
 left; cells at the far edges are partial and kept. A pixel is invalid if it equals ``fill`` or is
 NaN. Means are taken from sums and counts of native pixels at every level, never from rounded
-means, so that an integer mean is off by 0.5 at most, whatever is missing.
+means, so that an integer mean is off by 0.5 at most, whatever is missing (by up to 1 with a fill
+inside the data's range).
 """
 
 from collections.abc import Sequence
@@ -18,10 +19,12 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from neve.overviews import cells as _cells
+from neve.overviews import ranks
 
 Method = Literal["mean", "min", "max", "sum", "nearest", "mode", "median"]
 METHODS: tuple[str, ...] = get_args(Method)
 Fill = int | float | None
+LARGEST = 2**16 - 1  # pixels of a cell are counted in uint32
 SUMMABLE_BYTES = 4  # sums of wider integers may overflow int64
 
 
@@ -38,13 +41,18 @@ class Pooled:
 
 
 def check_factors(factors: Sequence[int]) -> tuple[int, ...]:
-    """The factors as a tuple; ValueError unless each is ≥ 2, and divides the next, larger one."""
+    """The factors as a tuple; ValueError unless each is above 1 and divides the next, larger one.
+
+    The last is ``LARGEST`` at most.
+    """
     chain = (1, *factors)
     if not factors or any(b <= a or b % a for a, b in pairwise(chain)):
         raise ValueError(
             f"overview factors {list(factors)}: each must be above 1 and divide the next, "
             "larger one, like [4, 16, 64]"
         )
+    if chain[-1] > LARGEST:
+        raise ValueError(f"overview factors {list(factors)}: the last must be {LARGEST} at most")
     return tuple(factors)
 
 
@@ -68,9 +76,9 @@ def pool(values: NDArray[Any], factor: int, fill: Fill) -> Pooled:
     _check_summable(values.dtype)
     native = _plain(values)
     total, valid = _empty_pool(native, factor)
-    shape = (4, total.shape[1] * factor)
-    scratch = np.empty(shape, _accumulator(native.dtype, factor))
-    _cells.pool(native, factor, _typed(fill, native.dtype), scratch, total, valid)
+    shape = (2, total.shape[1] * factor)
+    sums = np.empty(shape, _accumulator(native.dtype, factor))
+    _cells.pool(native, factor, _typed(fill, native.dtype), sums, total, valid)
     return Pooled(total, valid)
 
 
@@ -95,7 +103,8 @@ def mean(pooled: Pooled, dtype: DTypeLike, fill: Fill) -> NDArray[Any]:
 
     Integers are rounded half to even from the exact quotient: off by 0.5 at most. Valid data
     never becomes nodata: a mean that comes out as ``fill`` is moved to the neighbouring value
-    on the side of the true mean, which only a fill inside the data's range can cause.
+    on the side of the true mean (off by 1 at most), which only a fill inside the data's range can
+    cause.
     """
     kind: np.dtype[Any] = np.dtype(dtype).newbyteorder("=")
     fill = _typed(fill, kind)
@@ -172,7 +181,7 @@ def _extremes(
     for finer, coarser in pairwise((1, *factors)):
         step = coarser // finer
         out = np.empty(_cell_shape(levels[-1].shape, step), native.dtype)
-        _cells.extreme(levels[-1], step, fill, least, out)
+        ranks.extreme(levels[-1], step, fill, least, out)
         levels.append(out)
     return levels[1:]
 
@@ -182,12 +191,12 @@ def _ranked(native: NDArray[Any], factor: int, fill: Any, method: str) -> NDArra
     if method == "median":
         _check_summable(native.dtype)
         exact, found = np.empty(out.shape), np.empty(out.shape, np.uint32)
-        _cells.median(native, factor, fill, exact, found)
+        ranks.median(native, factor, fill, exact, found)
         return mean(Pooled(exact, found), native.dtype, fill)
-    if native.dtype.kind in "iu" and native.dtype.itemsize <= _cells.HISTOGRAM_BYTES:
-        _cells.mode_small(native, factor, fill, out)
+    if native.dtype.kind in "iu" and native.dtype.itemsize <= ranks.HISTOGRAM_BYTES:
+        ranks.mode_small(native, factor, fill, out)
     else:
-        _cells.mode_sorted(native, factor, fill, out)
+        ranks.mode_sorted(native, factor, fill, out)
     return out
 
 

@@ -14,7 +14,8 @@ from zarr.storage import LocalStore
 
 from neve.cube import geozarr
 from neve.errors import CubeMismatch
-from neve.pyramids.groups import consolidate_again
+from neve.pyramids.dataset import spatial_dimensions
+from neve.pyramids.state import STATE, as_stored, begin, finish
 
 NATIVE = geozarr.level_name(1)
 
@@ -36,13 +37,18 @@ def nest_icechunk(repo: icechunk.Repository, branch: str = "main") -> str:
 def nest_local(root: zarr.Group) -> None:
     """Move the arrays of a group in a local directory into its group ``1x``, by renaming.
 
-    Call again after an interruption. Raises ``CubeMismatch`` for other stores.
+    Call again after an interruption: rasters move last, so that the root lies flat until then.
+    Raises ``CubeMismatch`` for other stores.
     """
-    if not isinstance(root.store, LocalStore):
-        raise CubeMismatch(f"{root.store} cannot rename arrays: move them into {NATIVE}/ yourself")
-    native = root.require_group(NATIVE)
-    native.update_attributes(dict(root.attrs))
-    place = Path(root.store.root) / root.path
-    for name in sorted(root.array_keys()):
+    store = root.store
+    if not isinstance(store, LocalStore):
+        raise CubeMismatch(f"{store} cannot rename arrays: move them into {NATIVE}/ yourself")
+    root = as_stored(root)
+    begin(root, {})
+    attributes = {key: value for key, value in root.attrs.items() if key != STATE}
+    root.require_group(NATIVE).update_attributes(attributes)
+    place = Path(store.root) / root.path
+    arrays = dict(root.arrays())
+    for name in sorted(arrays, key=lambda n: (bool(spatial_dimensions({n: arrays[n]})), n)):
         (place / name).rename(place / NATIVE / name)
-    consolidate_again(root)
+    finish(root)

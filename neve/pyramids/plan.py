@@ -1,15 +1,17 @@
 """The plan of a dataset's overviews: levels, windows of native pixels, and their order.
 
 Belongs here: arithmetic on shapes, chunks and shards. Does not belong here: reading, writing
-(``pyramid_build``) and the dataset around it (``pyramid``).
+(``building``) and the dataset around it (``dataset``).
 
-A window is one read. It is aligned to native storage objects and to the cells of every level, so
-that each native object is read once and all levels come from it while it is in memory. Windows
-follow each other such that about one object of each level is open at a time: memory does not
-grow with the raster.
+A window is one read. It is aligned to native chunks and to the cells of every level, so that
+each chunk is read once and all levels come from it while it is in memory; where that would be too
+large, to cells only, and chunks are kept for the next windows (``rereads``). Windows follow each
+other such that about one object of each level is open at a time: memory does not grow with the
+raster.
 """
 
 import hashlib
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -23,6 +25,7 @@ from neve.overviews import pooling as overviews
 from neve.pyramids.dataset import Raster
 
 BUDGET = 4 * 2**20  # bytes of native pixels in a window: those of all threads stay in the L3 cache
+WHOLE = 16  # times the budget that a window may take so that it cuts no chunk
 SMALL = 4  # smaller windows are joined up to this share of the budget, which stays in the L2 cache
 Shape = tuple[int, ...]
 Window = tuple[int, ...]  # counted in windows from the array's origin, one number per dimension
@@ -56,7 +59,7 @@ class RasterPlan:
 
     @property
     def rereads(self) -> bool:
-        """Whether windows cut chunks, which are then read more than once."""
+        """Whether windows cut chunks, so that several need the same one."""
         sizes = zip(self.window, self.raster.chunks, self.raster.shape, strict=True)
         return any(window % chunk and window < size for window, chunk, size in sizes)
 
@@ -68,24 +71,32 @@ class RasterPlan:
         """
         shape, window = np.array(self.raster.shape), np.array(self.window)
         if self._absent_counts():
-            found = set(product(*(range(n) for n in -(-shape // window))))
+            found = np.indices(-(-shape // window)).reshape(len(shape), -1).T
         else:
             corners = stored * np.array(self.raster.unit)
             ends = np.minimum(corners + self.raster.unit, shape) - 1
-            spans = np.unique(np.hstack([corners // window, ends // window]), axis=0).tolist()
-            n = len(shape)
-            found = {
-                at
-                for span in spans
-                for at in product(
-                    *(range(a, b + 1) for a, b in zip(span[:n], span[n:], strict=True))
-                )
-            }
-        return sorted(found, key=self._order)
+            touched = spanned(corners // window, ends // window)
+            found = np.array(list(touched), np.int64).reshape(-1, len(shape))
+        coarsest_first = [self.objects(found, level)[0] for level in reversed(self.levels)]
+        keys = np.hstack([*coarsest_first, found])
+        return list(map(tuple, found[np.lexsort(keys.T[::-1])].tolist()))
 
-    def fingerprint(self, windows: Sequence[Window]) -> str:
+    def objects(
+        self, windows: NDArray[np.int64], level: Level
+    ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """First and last storage object of a level that each of (n, dimensions) windows fills."""
+        start, stop = self._bounds(windows)
+        coarse = [level.factor if a in self.raster.axes else 1 for a in range(start.shape[1])]
+        return start // coarse // level.unit, (-(-stop // coarse) - 1) // level.unit
+
+    def uses(self, windows: Sequence[Window]) -> Counter[Window]:
+        """How many of the windows need each native chunk, by its place among the chunks."""
+        start, stop = self._bounds(np.array(windows).reshape(len(windows), -1))
+        return spanned(start // self.raster.chunks, (stop - 1) // self.raster.chunks)
+
+    def fingerprint(self, windows: Sequence[Window], stamps: Sequence[object] = ()) -> str:
         """Changes with the plan and with what is stored: of what a resumed build must know."""
-        return hashlib.sha256(repr((self, windows)).encode()).hexdigest()[:16]
+        return hashlib.sha256(repr((self, windows, stamps)).encode()).hexdigest()[:16]
 
     def cut(self, window: Window) -> Cut:
         """The window as slices of the native array."""
@@ -99,21 +110,33 @@ class RasterPlan:
             for axis, s in enumerate(cut)
         )
 
+    def _bounds(self, windows: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        start = windows * np.array(self.window)
+        return start, np.minimum(start + self.window, self.raster.shape)
+
     def _absent_counts(self) -> bool:
         """Whether an absent native chunk gives other cells than an absent chunk of a level."""
         absent, nodata = self.raster.background, self.raster.nodata
         return self.method == "sum" and not (absent == nodata or np.isnan(absent))
 
-    def _order(self, window: Window) -> tuple[Shape, ...]:
-        """By the objects it begins in, the coarsest level's first."""
-        cut = self.cut(window)
-        objects = [
-            tuple(
-                s.start // u for s, u in zip(self.place(cut, level.factor), level.unit, strict=True)
-            )
-            for level in reversed(self.levels)
-        ]
-        return (*objects, window)
+
+def overlap(frame: slice, other: slice) -> tuple[slice, slice]:
+    """What two slices share, counted from the start of each."""
+    start, stop = max(frame.start, other.start), min(frame.stop, other.stop)
+    return (
+        slice(start - frame.start, stop - frame.start),
+        slice(start - other.start, stop - other.start),
+    )
+
+
+def spanned(first: NDArray[np.int64], last: NDArray[np.int64]) -> Counter[Window]:
+    """How many spans, from ``first`` to ``last`` on each axis ((n, dimensions)), hold a place."""
+    found: Counter[Window] = Counter()
+    spans, counts = np.unique(np.stack([first, last], -1), axis=0, return_counts=True)
+    for span, n in zip(spans.tolist(), counts.tolist(), strict=True):
+        for place in product(*(range(a, b + 1) for a, b in span)):
+            found[place] += n
+    return found
 
 
 def plan_raster(
@@ -122,8 +145,9 @@ def plan_raster(
     """Plan one raster's levels; ``budget``: bytes of native pixels in a window.
 
     Levels keep the chunks of the native array, and its shards where one is within the budget.
-    Windows hold whole shards if one fits, else whole chunks, else whole cells (``rereads``).
-    Raises ValueError for wrong factors.
+    Windows hold whole shards if one fits, else whole chunks if these fit ``WHOLE`` budgets or a
+    chunk is whole cells, however large it is, else whole cells (``rereads``). Raises ValueError
+    for wrong factors.
     """
     factors = overviews.check_factors(factors)
     levels = tuple(_level(raster, factor, budget) for factor in factors)
@@ -144,7 +168,7 @@ def _level(raster: Raster, factor: int, budget: int) -> Level:
 
 
 def _window(raster: Raster, coarsest: int, budget: int) -> Shape:
-    """The first of shards, chunks, cells within the budget, doubled while it is small in it."""
+    """Shards, chunks or cells, as ``plan_raster`` says, doubled while small in the budget."""
 
     def aligned(unit: Shape) -> Shape:
         return tuple(lcm(u, coarsest) if a in raster.axes else u for a, u in enumerate(unit))
@@ -153,8 +177,11 @@ def _window(raster: Raster, coarsest: int, budget: int) -> Shape:
         return prod(map(min, window, raster.shape)) * raster.dtype.itemsize <= most
 
     cells = tuple(coarsest if a in raster.axes else u for a, u in enumerate(raster.chunks))
-    choices = (aligned(raster.unit), aligned(raster.chunks), cells)
-    window = next(filter(fits, choices), cells)
+    window = aligned(raster.unit)
+    if not fits(window):
+        window = aligned(raster.chunks)
+        if window != raster.chunks and not fits(window, WHOLE * budget):
+            window = cells
     while any(w < size for w, size in zip(window, raster.shape, strict=True)):
         larger = tuple(2 * w if a in raster.axes else w for a, w in enumerate(window))
         if larger == window or not fits(larger, budget // SMALL):

@@ -6,6 +6,8 @@ grids and validity. Files of other kinds are ``rasters``. Why raw tiles: see doc
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
+from typing import Any
 
 import deflate
 import numpy as np
@@ -19,9 +21,14 @@ from neve.reading.rangefile import RangeFile
 from neve.reading.ranges import Hiccup, Reads, Span, fetch, grouped, retrying
 from neve.reading.warping import Window
 from neve.scenes.hrefs import shown
+from neve.scenes.values import LARGEST_SIDE
 
 # Holds the header of a 10980² file with its overviews; GDAL reads 16 KiB.
 HEAD = 32 * 1024
+# So much of a file may be its header, and so many images may be in it.
+_MOST_HEADER, _MOST_PAGES = 2**25, 64
+# Pixels of a tile or strip, and tiles of a level.
+_LARGEST_TILE, _MOST_TILES = 2**24, 2**18
 _TIFF = (b"II*\0", b"II+\0")
 _FOR_GDAL = (b"MM\0*", b"MM\0+", b"\0\0\0\x0cjP  ", b"\xff\x4f\xff\x51")
 _DEFLATE = (8, 32946)
@@ -45,6 +52,19 @@ class Level:
     def tiles(self) -> tuple[int, int]:
         """Number of tiles down and across."""
         return -(-self.height // self.tile[0]), -(-self.width // self.tile[1])
+
+    def check(self) -> None:
+        """Raise ``Hiccup`` for sizes that no granule's image has: memory would go by them."""
+        sides = (self.height, self.width, *self.tile)
+        sound = min(sides) > 0 and max(sides[:2]) <= LARGEST_SIDE
+        sound = sound and self.tile[0] * self.tile[1] <= _LARGEST_TILE
+        if not sound or self.tiles[0] * self.tiles[1] > _MOST_TILES:
+            raise Hiccup(f"no image of a granule: {sides[:2]} pixels in tiles of {self.tile}")
+
+    def check_stored(self, count: int, dtype: np.dtype[Any]) -> None:
+        """Raise ``Hiccup`` for a tile of more stored bytes than any compression makes of it."""
+        if count > 2 * self.tile[0] * self.tile[1] * dtype.itemsize + 1024:
+            raise Hiccup(f"a tile of {self.tile} pixels cannot take {count} bytes")
 
 
 @dataclass(frozen=True)
@@ -71,12 +91,14 @@ class Cog:
             raise Unsupported("big-endian TIFF or JPEG 2000")
         if not head.startswith(_TIFF):
             raise Hiccup(f"no image: it begins with {head[:16]!r}")
-        source = RangeFile(self.href, head, self.size, self.reads)
+        source = RangeFile(self.href, head, self.size, self.reads, _MOST_HEADER)
         try:
             with tifffile.TiffFile(source, name=self.href) as tiff:
-                pages = [page for page in tiff.pages if _is_image(page)]
+                pages = [page for page in islice(tiff.pages, _MOST_PAGES) if _is_image(page)]
                 self._describe(pages)
-        except (tifffile.TiffFileError, ValueError, KeyError, IndexError, TypeError) as error:
+        except (Hiccup, ReadFailed, Unsupported):
+            raise
+        except Exception as error:  # the library raises whatever a broken header leads to
             raise Hiccup(f"broken TIFF header: {error}") from error
 
     def _describe(self, pages: Sequence[tifffile.TiffPage]) -> None:
@@ -88,6 +110,8 @@ class Cog:
         self.dtype = np.dtype(first.dtype)
         transform, self.epsg = _georeference(first)
         self.levels = tuple(_level(page, first, transform) for page in pages)
+        for level in self.levels:
+            level.check()
         self._index = tuple(
             TileIndex(
                 np.asarray(page.dataoffsets, np.int64),
@@ -98,6 +122,10 @@ class Cog:
         )
         if any(index.predictor not in (1, 2) for index in self._index):
             raise Unsupported("predictor")
+        for level, index in zip(self.levels, self._index, strict=True):
+            if not index.offsets.size == index.counts.size == level.tiles[0] * level.tiles[1]:
+                raise Hiccup(f"{index.offsets.size} tiles are listed of {level.tiles}")
+            level.check_stored(int(index.counts.max()), self.dtype)
 
     def prefetch(self, level: int, wanted: Sequence[tuple[int, int]]) -> None:
         """Fetch the bytes of tiles that ``paste`` will take. Raises ``ReadFailed``."""
@@ -144,17 +172,18 @@ class Cog:
     def _fetch(self, spans: Sequence[Span]) -> list[bytes]:
         """The bytes of spans, prefetched ones first."""
         missing = [span for span in spans if span not in self._packed]
-        parts = retrying(
-            self.href, self.reads, lambda fresh: fetch(self.href, missing, fresh, self.reads)[0]
-        )
+        parts = retrying(self.href, self.reads, lambda fresh: self._ask(missing, fresh))
         found = dict(zip(missing, parts, strict=True))
         return [found[span] if span in found else self._packed.pop(span) for span in spans]
+
+    def _ask(self, spans: Sequence[Span], fresh: bool) -> list[bytes]:
+        return fetch(self.href, spans, fresh, self.reads, self.size)[0]
 
     def _inflated(self, span: Span, data: bytes, tile: tuple[int, int]) -> bytearray:
         """The pixels of a tile; bytes that do not inflate (checksum included) are fetched anew."""
 
         def attempt(fresh: bool) -> bytearray:
-            packed = fetch(self.href, [span], fresh, self.reads)[0][0] if fresh else data
+            packed = self._ask([span], fresh)[0] if fresh else data
             wanted = tile[0] * tile[1] * self.dtype.itemsize
             try:
                 pixels = deflate.zlib_decompress(packed, wanted)

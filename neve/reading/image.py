@@ -25,7 +25,7 @@ from neve.grid import Grid
 from neve.reading.averaging import Clear, Sums
 from neve.reading.cog import Cog, Level, Unsupported
 from neve.reading.interpolating import interpolate
-from neve.reading.ranges import Reads, verify
+from neve.reading.ranges import Reads, remote, verify
 from neve.reading.rasters import Raster
 from neve.reading.warping import Lattice, Planes, Window, footprint, ratio, touched
 from neve.scenes.hrefs import shown
@@ -34,6 +34,8 @@ from neve.scenes.values import Asset
 Image = Cog | Raster
 Bits = NDArray[np.uint8]
 AVERAGE_FROM = 1.5
+# Of a pixel's size and place, in units of any CRS.
+_LEAST, _MOST = 1e-9, 1e9
 _own = threading.local()
 
 
@@ -63,6 +65,12 @@ def open_image(asset: Asset, crs: str, reads: Reads) -> Image:
         )
     if asset.checksum is not None:
         verify(asset.href, asset.checksum, image.size, reads)
+    sure = asset.checksum is not None and reads.verify == "all"
+    if remote(asset.href) and isinstance(image, Raster) and image.plain and not sure:
+        raise ReadFailed(
+            f"{shown(asset.href)}: not compressed, so that zeros of a broken server cannot be told "
+            "from nodata; compress the file, or have checksums checked (reading: {verify: all})"
+        )
     if image.epsg is not None and _epsg(crs) not in (None, image.epsg):
         raise ReadFailed(f"{shown(asset.href)}: in EPSG:{image.epsg}, its item says {crs}")
     _check_place(asset, image.levels[0])
@@ -74,14 +82,16 @@ def _check_place(asset: Asset, level: Level) -> None:
 
     The item's transform may be that of another asset's resolution: outer edges are compared.
     """
+    size, turned, left, skewed, down, top = level.transform[:6]
     # Where the file ends between its pixel size and its place, the place is read as (0, 0).
-    if level.transform.is_identity or (level.transform.c, level.transform.f) == (0, 0):
-        raise ReadFailed(f"{shown(asset.href)}: the file does not say where it lies")
+    placed = (left, top) != (0, 0) and turned == skewed == 0 and size > _LEAST and down < -_LEAST
+    if not placed or not all(abs(number) < _MOST for number in (size, left, down, top)):
+        raise ReadFailed(f"{shown(asset.href)}: the file does not say where it lies, north up")
     if asset.transform is None or asset.shape is None:
         return
     said = _edges(Affine(*asset.transform[:6]), asset.shape)
     found = _edges(level.transform, (level.height, level.width))
-    if np.abs(np.subtract(said, found)).max() > 0.01 * abs(level.transform.a):
+    if not np.abs(np.subtract(said, found)).max() <= 0.01 * size:
         raise ReadFailed(
             f"{shown(asset.href)}: left, top, right, bottom are {found}, its item says {said}"
         )

@@ -7,6 +7,7 @@ mean (``cog``). GDAL's network layer is avoided on purpose: its range cache repl
 
 import hashlib
 import os
+import re
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -19,6 +20,8 @@ import urllib3
 
 from neve.errors import ReadFailed
 from neve.reading.connections import get, pool_manager
+from neve.scenes.fields import printable
+from neve.scenes.hosts import FIX, named
 from neve.scenes.hrefs import shown
 
 Span = tuple[int, int]
@@ -27,6 +30,8 @@ Span = tuple[int, int]
 GAP = 64 * 1024
 # A server that ignores ranges is borne with up to this size of file.
 WHOLE = 8 * 1024 * 1024
+# Bytes; twice what the largest image takes uncompressed.
+LARGEST = 2**32
 _HASHES = {"1114": "sha1", "1220": "sha256", "1340": "sha512", "d50110": "md5"}
 
 
@@ -38,7 +43,8 @@ class Reads:
     ``timeout`` seconds without a byte fail an attempt; ``concurrency`` threads read remote
     scenes at once. Checksums are verified by reading the file whole, once per process:
     of local files (``local``), of ``all`` files, or ``never``. ``hosts``: names that may have
-    private addresses, and that a server may redirect to; ``*.name`` are all below a name.
+    private addresses, and that a server may redirect to, and buckets that are asked with this
+    machine's credentials; ``*.name`` are all below a name.
     """
 
     # A month has thousands of reads: where one in ten fails, four attempts would lose one of them.
@@ -68,13 +74,16 @@ def retrying[T](href: str, reads: Reads, attempt: Callable[[bool], T]) -> T:
         if number + 1 < tries:
             time.sleep(reads.pause * 2**number)
     times = f" ({tries} attempts)" if tries > 1 else ""
-    raise ReadFailed(f"{shown(href)}: {reason}{times}") from reason
+    raise ReadFailed(f"{shown(href)}: {printable(reason)}{times}") from reason
 
 
-def fetch(href: str, spans: Sequence[Span], fresh: bool, reads: Reads) -> tuple[list[bytes], int]:
+def fetch(
+    href: str, spans: Sequence[Span], fresh: bool, reads: Reads, known: int | None = None
+) -> tuple[list[bytes], int]:
     """One attempt at the bytes of ``spans`` (offset, length), and the size of the file.
 
-    A span may reach past the end and is cut there. ``fresh`` shuns connections in use.
+    A span may reach past the end and is cut there. ``fresh`` shuns connections in use; ``known``:
+    the size that earlier answers told, another one fails the attempt.
     Raises ``Hiccup`` where another attempt may help, else ``ReadFailed``.
     """
     read = _transport(href)
@@ -84,6 +93,10 @@ def fetch(href: str, spans: Sequence[Span], fresh: bool, reads: Reads) -> tuple[
         start = spans[group[0]][0]
         stop = max(sum(spans[k]) for k in group)
         data, size = read(href, (start, stop - start), fresh, reads)
+        if size > LARGEST:
+            raise ReadFailed(f"{shown(href)}: {size} bytes are more than an image can have")
+        if known not in (None, size):
+            raise Hiccup(f"the file has {size} bytes now, and had {known} before")
         if len(data) != max(min(stop, size) - start, 0):
             raise Hiccup(f"got {len(data)} bytes of {stop - start} at {start}: cut short")
         for k in group:
@@ -110,7 +123,8 @@ def _verify(href: str, checksum: str, size: int, stamp: int, reads: Reads) -> No
         )
     digest = hashlib.new(_HASHES[prefix])
     for start in range(0, size, WHOLE):
-        parts, _ = retrying(href, reads, partial(fetch, href, [(start, WHOLE)], reads=reads))
+        attempt = partial(fetch, href, [(start, WHOLE)], reads=reads, known=size)
+        parts, _ = retrying(href, reads, attempt)
         digest.update(parts[0])
     if digest.hexdigest() != checksum.removeprefix(prefix).lower():
         raise ReadFailed(f"{shown(href)}: the file does not match the checksum of its item")
@@ -190,12 +204,12 @@ def _body(answer: urllib3.BaseHTTPResponse, span: Span, href: str) -> tuple[byte
     status = answer.status
     if status == 206:
         unit, _, total = answer.headers.get("Content-Range", "").rpartition("/")
-        if not unit.startswith(f"bytes {span[0]}-") or not total.isdigit():
+        if not unit.startswith(f"bytes {span[0]}-"):
             raise Hiccup(f"Content-Range {unit}/{total} does not answer the request")
         # One byte more than was asked for tells that there is too much, however much there is.
-        return answer.read(span[1] + 1, decode_content=False), int(total)
+        return answer.read(span[1] + 1, decode_content=False), _number(total)
     if status == 200:
-        length = int(answer.headers.get("Content-Length", WHOLE + 1))
+        length = _number(answer.headers.get("Content-Length", str(WHOLE + 1)))
         if length > WHOLE:
             raise ReadFailed(f"{shown(href)}: the server does not serve byte ranges")
         data = answer.read(WHOLE + 1, decode_content=False)
@@ -207,8 +221,14 @@ def _body(answer: urllib3.BaseHTTPResponse, span: Span, href: str) -> tuple[byte
     raise Hiccup(f"HTTP {status}")
 
 
+def _number(text: str) -> int:
+    if not re.fullmatch("[0-9]{1,18}", text):
+        raise Hiccup(f"{text!r:.60} is no number of bytes")
+    return int(text)
+
+
 @lru_cache(maxsize=32)
-def _store(process: int, bucket: str, timeout: float, number: int):  # type: ignore[no-untyped-def]
+def _store(process: int, bucket: str, timeout: float, signed: bool):  # type: ignore[no-untyped-def]
     """obstore takes credentials, region and endpoint from its usual places."""
     from obstore.store import S3Store
 
@@ -216,22 +236,28 @@ def _store(process: int, bucket: str, timeout: float, number: int):  # type: ign
         bucket,
         client_options={"timeout": f"{timeout}s", "allow_http": True},
         retry_config={"max_retries": 0},
+        skip_signature=not signed,
     )
 
 
 def _read_s3(href: str, span: Span, fresh: bool, reads: Reads) -> tuple[bytes, int]:
     import obstore
-    from obstore.exceptions import BaseError
+    from obstore.exceptions import BaseError, PermissionDeniedError, UnauthenticatedError
 
     where = urlsplit(href)
+    # An item must not lend our credentials to whatever bucket it names.
+    signed = named(where.netloc, reads.hosts)
     try:
         build = _store.__wrapped__ if fresh else _store
-        store = build(os.getpid(), where.netloc, reads.timeout, 0)
+        store = build(os.getpid(), where.netloc, reads.timeout, signed)
         answer = obstore.get(
             store, unquote(where.path.lstrip("/")), options={"range": (span[0], span[0] + span[1])}
         )
         return bytes(answer.bytes()), int(answer.meta["size"])
     except FileNotFoundError as error:
         raise ReadFailed(f"{shown(href)}: no such object") from error
+    except (PermissionDeniedError, UnauthenticatedError) as error:
+        fix = "" if signed else f": asked without credentials; {FIX}"
+        raise ReadFailed(f"{shown(href)}: access denied{fix}") from error
     except (BaseError, OSError) as error:
         raise Hiccup(f"{type(error).__name__}: {error}") from error

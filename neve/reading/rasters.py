@@ -12,7 +12,6 @@ from uuid import uuid4
 
 import numpy as np
 import rasterio
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.windows import Window as RasterWindow
 
 from neve.errors import ReadFailed
@@ -22,11 +21,15 @@ from neve.reading.ranges import Hiccup, Reads, fetch, retrying
 from neve.reading.warping import Window
 from neve.scenes.hrefs import shown
 
+# What GDAL may read of the smallest file, again and again.
+_LEAST = 2**20
+
 
 class Raster:
     """A file: ``levels`` (one: no overviews), ``dtype``, ``epsg``, ``size``.
 
-    Nothing is held open, since GDAL's handles belong to one thread.
+    ``plain``: its pixels are stored as they are. Nothing is held open, since GDAL's handles
+    belong to one thread.
     """
 
     def __init__(self, href: str, reads: Reads) -> None:
@@ -34,9 +37,10 @@ class Raster:
         self.href, self.reads = href, reads
         retrying(href, reads, self._describe)
 
-    def _describe(self, fresh: bool) -> None:
-        (head,), self.size = fetch(self.href, [(0, HEAD)], fresh, self.reads)
-        self._source = RangeFile(self.href, head, self.size, self.reads)
+    def _describe(self, fresh: bool, known: int | None = None) -> None:
+        (head,), self.size = fetch(self.href, [(0, HEAD)], fresh, self.reads, known)
+        most = 2 * self.size + _LEAST
+        self._source = RangeFile(self.href, head, self.size, self.reads, most)
         # Left to choose, GDAL knows formats that open further files, wherever the first one says.
         self._driver = "GTiff" if head[:2] in (b"II", b"MM") else "JP2OpenJPEG"
         with self._opened() as dataset:
@@ -47,8 +51,10 @@ class Raster:
                     "one band of uint8 or uint16 is expected"
                 )
             self.epsg = dataset.crs.to_epsg() if dataset.crs else None
+            self.plain = dataset.driver == "GTiff" and dataset.compression is None
             height, width = dataset.shape
             self.levels = (Level(height, width, dataset.block_shapes[0], dataset.transform),)
+            self.levels[0].check()
 
     @contextlib.contextmanager
     def _opened(self) -> Iterator[rasterio.DatasetReader]:
@@ -68,7 +74,9 @@ class Raster:
                 rasterio.open(name, driver=self._driver, opener=opener) as dataset,
             ):
                 yield dataset
-        except (RasterioError, NotGeoreferencedWarning) as error:  # where warnings are errors
+        except (Hiccup, ReadFailed):
+            raise
+        except Exception as error:  # GDAL and rasterio raise whatever a broken file leads to
             raise failures[0] if failures else Hiccup(f"GDAL: {error}") from error
         if failures:
             raise failures[0]
@@ -89,7 +97,7 @@ class Raster:
 
     def _paste(self, fresh: bool, at: tuple[int, int], window: Window) -> None:
         if fresh:
-            self._describe(fresh)
+            self._describe(fresh, self.size)
         shape = self.levels[0]
         row, col = at[0] * shape.tile[0], at[1] * shape.tile[1]
         top, left = max(row, window.row), max(col, window.col)
@@ -100,11 +108,12 @@ class Raster:
         rows = slice(top - window.row, bottom - window.row)
         cols = slice(left - window.col, right - window.col)
         with self._opened() as dataset:
-            place = f"BLOCK_OFFSET_{at[1]}_{at[0]}"
-            if dataset.driver == "GTiff" and not dataset.get_tag_item(place, "TIFF", bidx=1):
-                # GDAL would read zeros.
-                raise ReadFailed(
-                    f"{shown(self.href)}: tile {at} is missing: unfinished or sparse file"
-                )
+            if dataset.driver == "GTiff":
+                count = dataset.get_tag_item(f"BLOCK_SIZE_{at[1]}_{at[0]}", "TIFF", bidx=1)
+                if not count:  # GDAL would read zeros.
+                    raise ReadFailed(
+                        f"{shown(self.href)}: tile {at} is missing: unfinished or sparse file"
+                    )
+                shape.check_stored(int(count), self.dtype)
             part = RasterWindow(left, top, right - left, bottom - top)
             window.pixels[rows, cols] = dataset.read(1, window=part)

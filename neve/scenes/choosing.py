@@ -6,11 +6,11 @@ what one item says (``items``) and where items come from (``catalog``).
 
 import json
 from collections.abc import Callable, Hashable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from neve.errors import SceneRejected
-from neve.scenes.hrefs import ANYWHERE, Reach
+from neve.errors import AskPerson, SceneRejected
+from neve.scenes.hrefs import ANYWHERE, Reach, checked_href
 from neve.scenes.items import Copy, copy_of, item_id, item_time, scene_from_item
 from neve.scenes.values import Scene, SceneList, fingerprint, month_bounds
 
@@ -51,6 +51,28 @@ def choose(
     candidates = _newest(candidates, lambda one: one.copy.observation or one.scene.id, rejected)
     scenes = tuple(sorted((one.scene for one in candidates), key=lambda one: (one.day, one.id)))
     return SceneList(scenes, tuple(sorted(rejected)), fingerprint(scenes))
+
+
+def rechecked(found: SceneList, reach: Reach) -> SceneList:
+    """The list, its hrefs held against ``reach`` anew: whoever kept it may have changed it.
+
+    Raises AskPerson for one that leads elsewhere.
+    """
+    try:
+        return replace(found, scenes=tuple(_rechecked(scene, reach) for scene in found.scenes))
+    except SceneRejected as error:
+        raise AskPerson(
+            f"the list of scenes was changed where it was kept, or made for another catalogue: "
+            f"{error}; materialise scenes again"
+        ) from None
+
+
+def _rechecked(scene: Scene, reach: Reach) -> Scene:
+    assets = {
+        name: replace(asset, href=checked_href(asset.href, reach), hosts=reach.trusted)
+        for name, asset in scene.assets.items()
+    }
+    return replace(scene, assets=assets)
 
 
 def _distinct(items: Iterable[object], rejected: set[tuple[str, str]]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ from reprlib import Repr
 from typing import Any
 
 from neve.errors import SceneRejected
+from neve.scenes.values import LARGEST_SIDE
 
 FIRST_YEAR = 2015  # launch of Sentinel-2A
 _BASELINE = re.compile(r"[0-9]{2}\.[0-9]{2}")
@@ -32,6 +33,11 @@ _short.maxstring = _short.maxother = 120
 def rejection(field: str, found: object, expected: str) -> SceneRejected:
     """The error to raise for a field: what it holds (shortened) and what was expected."""
     return SceneRejected(f"{field} is {_short.repr(found)}; {expected}")
+
+
+def printable(said: object, most: int = 300) -> str:
+    """What somebody else wrote, as the part of one line that is fit for messages and logs."""
+    return "".join(char if char.isprintable() else " " for char in str(said))[:most]
 
 
 def mapping(field: str, value: object) -> dict[str, Any]:
@@ -89,8 +95,10 @@ def shape(field: str, value: object) -> tuple[int, int] | None:
     if value is None:
         return None
     sides = value if isinstance(value, list) else []
-    if len(sides) != 2 or any(type(side) is not int or not 0 < side < 2**20 for side in sides):
-        raise rejection(field, value, "expected [height, width] in pixels")
+    if len(sides) != 2 or any(
+        type(side) is not int or not 0 < side <= LARGEST_SIDE for side in sides
+    ):
+        raise rejection(field, value, f"expected [height, width] up to {LARGEST_SIDE} pixels")
     return sides[0], sides[1]
 
 

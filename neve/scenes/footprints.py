@@ -16,6 +16,8 @@ Bounds = tuple[float, float, float, float]
 # A granule is 110 km across: about 1° of latitude, at 84° N some 10° of longitude.
 _LARGEST_HEIGHT, _LARGEST_WIDTH = 3.0, 30.0
 _MOST_VERTICES = 20_000
+# Mending takes time with the square of the vertices: 0.1 s for these.
+_MOST_MENDED = 100
 _EXPECTED = "expected the GeoJSON polygon of a granule in lon/lat"
 
 
@@ -30,7 +32,7 @@ def footprint(value: object) -> BaseGeometry:
         west, _, east, _ = geometry.bounds
         if west < -180 or east - west > 180:
             geometry = shapely.transform(geometry, _unwrapped)
-        geometry = polygons(shapely.make_valid(shapely.force_2d(geometry)))
+        geometry = polygons(_valid(shapely.force_2d(geometry), value))
     except (shapely.errors.ShapelyError, TypeError, ValueError, RecursionError):
         raise rejection("geometry", value, _EXPECTED) from None
     if geometry.is_empty:
@@ -76,6 +78,14 @@ def _parsed(value: object) -> BaseGeometry:
     if not (-360 <= west <= east <= 360 and -90 <= south <= north <= 90):
         raise rejection("geometry", [west, south, east, north], _EXPECTED)
     return geometry
+
+
+def _valid(geometry: BaseGeometry, value: object) -> BaseGeometry:
+    if shapely.is_valid(geometry):
+        return geometry
+    if shapely.get_num_coordinates(geometry) > _MOST_MENDED:
+        raise rejection("geometry", value, f"{_EXPECTED}, whose rings do not cross")
+    return shapely.make_valid(geometry, method="structure", keep_collapsed=False)
 
 
 def _unwrapped(xy: Any) -> Any:

@@ -14,6 +14,8 @@ from datetime import UTC, datetime
 
 REFLECTANCE_UNIT = 1e-4
 FILL = -32768
+# Pixels a side; at 10 m a granule has 10980.
+LARGEST_SIDE = 2**14
 
 
 @dataclass(frozen=True)

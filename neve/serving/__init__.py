@@ -5,6 +5,6 @@ a cube holds (``neve.cube``), the page that is shown (``neve/page``), printing (
 
 ``beside`` (a process for another one's map) → ``running`` (a process) → ``app`` (routes, checks
 of input) → ``tiles``, ``describing``, ``passport`` and ``positions`` (what the answers say),
-``answers`` (how they are cached) → ``levels`` (which one a tile is drawn from) → ``views``
-(snapshots, opened) → ``variables``, ``stacked``, ``counting``.
+``desk`` (whose turn it is), ``answers`` (how they are cached) → ``levels`` (which one a tile is
+drawn from) → ``views`` (snapshots, opened) → ``variables``, ``stacked``, ``counting``, ``turns``.
 """

@@ -7,8 +7,10 @@ Every address names a branch, a tag or a snapshot id, and variables of its list:
 expressions. A parameter that is not known is refused.
 """
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -22,6 +24,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from zarr.core.buffer import default_buffer_prototype
 
+from neve.cube.history import resolve
 from neve.cube.store import MAIN
 from neve.errors import AskPerson, NeveError, Retry
 from neve.serving import answers, describing, positions, tiles
@@ -39,9 +42,12 @@ from neve.serving.asking import (
     Ref,
     Styled,
 )
+from neve.serving.desk import Desk
 from neve.serving.files import add_page
 from neve.serving.passport import Question, passport
 from neve.serving.views import View, Views
+
+LOG = logging.getLogger(__name__)
 
 
 def create_app(
@@ -67,81 +73,69 @@ def create_app(
         yield
 
     app = FastAPI(title="neve", lifespan=lifespan, docs_url=None, redoc_url=None)
-    app.add_middleware(SecurityHeaders)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
+    app.add_middleware(SecurityHeaders)  # the outermost: on what the other refuses, too
     app.add_exception_handler(NeveError, _refused)
+    app.add_exception_handler(ic.IcechunkError, _unread)
     app.add_exception_handler(HTTPException, _failed)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(Exception, _unforeseen)
-    _add_api(app, views)
-    _add_images(app, views)
-    _add_raw(app, views)
+    desk = Desk(views)
+    _add_api(app, desk)
+    _add_images(app, desk)
+    _add_raw(app, desk)
     add_page(app, page, vendor)
     return app
 
 
-def _view(views: Views, ref: str) -> View:
-    try:
-        return views.at(ref)
-    except AskPerson as error:
-        raise HTTPException(404, str(error)) from error
-
-
-def _add_api(app: FastAPI, views: Views) -> None:
-    """Plain facts; sync, so that each runs in a thread of its own."""
+def _add_api(app: FastAPI, desk: Desk) -> None:
+    """Plain facts."""
+    repository = desk.views.repository
 
     @app.get("/api/cube")
-    def cube(request: Request, asked: Annotated[At, Query()]) -> Response:
-        view = _view(views, asked.at)
-        return answers.cached(request, describing.cube(view, views.repository), False)
+    async def cube(request: Request, asked: Annotated[At, Query()]) -> Response:
+        tell = partial(describing.cube, repository=repository)
+        return await desk.answer(request, asked.at, tell, holds=False)
 
     @app.get("/api/history")
-    def history(request: Request, asked: Annotated[At, Query()]) -> Response:
-        view = _view(views, asked.at)
-        return answers.cached(request, describing.history(view), asked.at == view.snapshot)
+    async def history(request: Request, asked: Annotated[At, Query()]) -> Response:
+        return await desk.answer(request, asked.at, describing.history)
 
     @app.get("/api/months")
-    def months(request: Request, asked: Annotated[At, Query()]) -> Response:
-        view = _view(views, asked.at)
-        return answers.cached(request, describing.months(view), asked.at == view.snapshot)
+    async def months(request: Request, asked: Annotated[At, Query()]) -> Response:
+        return await desk.answer(request, asked.at, describing.months)
 
     @app.get("/api/blocks")
-    def blocks(request: Request, asked: Annotated[AtMonth, Query()]) -> Response:
-        view = _view(views, asked.at)
-        month = view.month(asked.month)
-        return answers.cached(request, describing.blocks(view, month), asked.at == view.snapshot)
+    async def blocks(request: Request, asked: Annotated[AtMonth, Query()]) -> Response:
+        tell = partial(describing.blocks, month=asked.month)
+        return await desk.answer(request, asked.at, tell)
 
     @app.get("/api/diff")
-    def diff(request: Request, asked: Annotated[Between, Query()]) -> Response:
-        view = _view(views, asked.newer)
-        body = describing.diff(view, views.repository, asked.older)
-        fixed = (asked.older, asked.newer) == (body["from"], body["to"])
-        return answers.cached(request, body, fixed)
+    async def diff(request: Request, asked: Annotated[Between, Query()]) -> Response:
+        older = await run_in_threadpool(resolve, repository, asked.older)
+        tell = partial(describing.diff, repository=repository, older=older)
+        return await desk.answer(request, asked.newer, tell, holds=asked.older == older)
 
     @app.get("/api/pixel")
-    def pixel(request: Request, asked: Annotated[AtPixel, Query()]) -> Response:
-        view = _view(views, asked.at)
-        level = asked.level or next(iter(view.levels))
-        month = view.month(asked.month)
-        question = Question(asked.lon, asked.lat, asked.variable, level, month)
-        return answers.cached(
-            request, passport(view, views.repository, question), asked.at == view.snapshot
-        )
+    async def pixel(request: Request, asked: Annotated[AtPixel, Query()]) -> Response:
+        def tell(view: View) -> Any:
+            level = asked.level or next(iter(view.levels))
+            month = view.month(asked.month)
+            question = Question(asked.lon, asked.lat, asked.variable, level, month)
+            return passport(view, repository, question)
+
+        return await desk.answer(request, asked.at, tell)
 
     @app.get("/edr/{ref}/position")
-    def position(
+    async def position(
         request: Request, ref: Annotated[Ref, InPath()], asked: Annotated[AtPosition, Query()]
     ) -> Response:
-        view = _view(views, ref)
         query = positions.Position(asked.coords, asked.names, asked.datetime)
-        found, fixed = positions.series(view, query), ref == view.snapshot
-        if asked.form == "csv":
-            return answers.cached(request, positions.table(found), fixed, "text/csv")
-        media = "application/prs.coverage+json"
-        return answers.cached(request, positions.coverage(found), fixed, media)
+        written, media = positions.FORMATS[asked.form]
+        return await desk.answer(request, ref, lambda v: written(positions.series(v, query)), media)
 
 
-def _add_images(app: FastAPI, views: Views) -> None:
+def _add_images(app: FastAPI, desk: Desk) -> None:
     @app.get("/tiles/{ref}/{variable}/{z}/{y}/{x}.png")
     async def tile(
         request: Request,
@@ -150,7 +144,7 @@ def _add_images(app: FastAPI, views: Views) -> None:
         place: Annotated[Place, Depends()],
         style: Annotated[Styled, Query()],
     ) -> Response:
-        view = await run_in_threadpool(_view, views, ref)
+        view = await desk.view(ref)
         tag = answers.etag(view.snapshot)
         if answers.unchanged(request, tag):
             return answers.not_modified(tag, ref == view.snapshot)
@@ -167,27 +161,23 @@ def _add_images(app: FastAPI, views: Views) -> None:
         return Response(drawn.png, media_type="image/png", headers=headers)
 
     @app.get("/legend/{ref}/{variable}.{form}")
-    def legend(
+    async def legend(
         request: Request,
         ref: Annotated[Ref, InPath()],
         variable: Annotated[Name, InPath()],
         form: Annotated[str, InPath(pattern="^(png|json)$")],
         style: Annotated[Styled, Query()],
     ) -> Response:
-        view = _view(views, ref)
-        look = tiles.look_of(view, variable, style.month, (style.lo, style.hi), style.colormap)
-        told = view.variables[variable]
-        if told.colours:
-            raise AskPerson(f"{variable} holds colours itself: it has no legend")
-        fixed = ref == view.snapshot
-        if form == "json":
-            body = {"range": look.range, "colormap": look.colormap, "colours": tiles.colours(look)}
-            return answers.cached(request, body, fixed)
-        headers = answers.caching(answers.etag(view.snapshot), fixed)
-        return Response(tiles.legend(told, look), media_type="image/png", headers=headers)
+        def tell(view: View) -> Any:
+            limits = (style.lo, style.hi)
+            look = tiles.look_of(view, variable, style.month, limits, style.colormap)
+            return tiles.legend(view.variables[variable], look, form)
+
+        media = "image/png" if form == "png" else "application/json"
+        return await desk.answer(request, ref, tell, media)
 
 
-def _add_raw(app: FastAPI, views: Views) -> None:
+def _add_raw(app: FastAPI, desk: Desk) -> None:
     @app.get("/zarr/{ref}/{key:path}")
     async def raw(
         request: Request,
@@ -196,12 +186,13 @@ def _add_raw(app: FastAPI, views: Views) -> None:
         asked: Annotated[Asked, Query()],
     ) -> Response:
         """One key of the snapshot's Zarr hierarchy, as it is stored."""
-        view = await run_in_threadpool(_view, views, ref)
+        view = await desk.view(ref)
         tag = answers.etag(view.snapshot)
         headers = answers.caching(tag, ref == view.snapshot, answers.IMMUTABLE)
         if answers.unchanged(request, tag):
             return Response(status_code=304, headers=headers)
-        found = await view.store.get(key, default_buffer_prototype())
+        async with desk.turns.turn():
+            found = await view.store.get(key, default_buffer_prototype())
         if found is None:  # an empty chunk: fill, as Zarr has it
             return Response(status_code=404, headers=headers)
         media = "application/json" if key.endswith("zarr.json") else "application/octet-stream"
@@ -212,6 +203,12 @@ def _refused(request: Request, error: Exception) -> Response:
     if isinstance(error, Retry):
         return answers.failure(503, str(error), {"Retry-After": "2"})
     return answers.failure(422 if isinstance(error, AskPerson) else 500, str(error))
+
+
+def _unread(request: Request, error: Exception) -> Response:
+    LOG.warning("%s: %s", request.url.path, error)
+    told = "the store did not answer as it should; ask again, or see the server's log"
+    return answers.failure(503, told, {"Retry-After": "2"})
 
 
 def _failed(request: Request, error: Exception) -> Response:

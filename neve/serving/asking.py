@@ -16,14 +16,16 @@ from neve.cube.store import MAIN
 MOST_ZOOM = 22
 # As long as the branch of a begun month: staging.<region>.<month>.
 Ref = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,78}$")]
-Month = Annotated[str, Field(pattern=r"^\d{4}-\d{2}$")]
+Month = Annotated[str, Field(pattern=r"^[0-9]{4}-[0-9]{2}$")]
 Name = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_]{0,62}$")]
 Names = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_,]{0,190}$")]
-INSTANT = r"(\.\.|\d{4}-\d{2}(-\d{2}(T\d{2}:\d{2}:\d{2}Z)?)?)"
+# Not \d: to pydantic that is any alphabet's digit.
+D = "[0-9]{2}"
+INSTANT = rf"(\.\.|{D}{D}-{D}(-{D}(T{D}:{D}:{D}Z)?)?)"
 Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e9, le=1e9)]
 # No part of a key begins with a dot.
 PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
-KEY = rf"^(({PART}/)*zarr\.json|{PART}/{PART}/c(/\d{{1,9}})*)$"
+KEY = rf"^(({PART}/)*zarr\.json|{PART}/{PART}/c(/[0-9]{{1,9}})*)$"
 Key = Annotated[str, Field(pattern=KEY, max_length=300)]
 
 

@@ -1,6 +1,7 @@
 """Counting what a request reads.
 
-Belongs here: a store that notes the chunks that are asked of it. Does not belong here: answers.
+Belongs here: a store that notes the chunks that are asked of it, and how many a question about one
+pixel may read. Does not belong here: answers.
 """
 
 from collections.abc import Iterator
@@ -11,7 +12,13 @@ from zarr.abc.store import ByteRequest, Store
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.storage import WrapperStore
 
+MOST_MONTHS, MOST_CHUNKS = 240, 1000
 _reads: ContextVar[set[str] | None] = ContextVar("reads", default=None)
+
+
+def most_months(arrays: int) -> int:
+    """Months of so many stored variables that may be read; each has a chunk for each month."""
+    return min(MOST_MONTHS, max(1, MOST_CHUNKS // arrays))
 
 
 @contextmanager

@@ -6,6 +6,7 @@ routes, caching, values of pixels (``passport``).
 
 from collections.abc import Sequence
 from dataclasses import asdict
+from functools import lru_cache
 from itertools import accumulate
 from typing import Any
 
@@ -91,8 +92,9 @@ def median_of(counts: Sequence[int]) -> int | None:
     return next((n for n, upto in enumerate(accumulate(counts)) if total and upto >= middle), None)
 
 
-def blocks(view: View, month: str) -> Json:
-    """What became of each block in a month, and the corners of the blocks in lon/lat."""
+def blocks(view: View, month: str | None) -> Json:
+    """What became of each block in a month (the last), and the corners of the blocks in lon/lat."""
+    month = view.month(month)
     if view.blocks is None:
         raise AskPerson("this cube was not built in blocks")
     status = view.blocks["status"]
@@ -116,11 +118,17 @@ def corners(grid: Grid, size: int) -> list[list[LonLat]]:
     return [_lonlat(grid, np.full(len(cols), row), cols) for row in rows]
 
 
+@lru_cache(maxsize=16)
+def _from_grid(crs: str) -> Transformer:
+    """Kept: it takes as long as the outlines of fifty chunks."""
+    return Transformer.from_crs(crs, "EPSG:4326", always_xy=True)
+
+
 def _lonlat(grid: Grid, rows: Any, cols: Any) -> list[LonLat]:
     """[lon, lat] of pixel edges; a grid over 180° goes on beyond it."""
     x, y = grid.left + cols * grid.resolution, grid.top - rows * grid.resolution
     if not grid.geographic:
-        x, y = Transformer.from_crs(grid.crs, "EPSG:4326", always_xy=True).transform(x, y)
+        x, y = _from_grid(grid.crs).transform(x, y)
         x = np.where(x < np.asarray(x)[0] - 180, np.asarray(x) + 360, x)
     return [[round(float(a), 7), round(float(b), 7)] for a, b in zip(x, y, strict=True)]
 

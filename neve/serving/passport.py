@@ -15,12 +15,11 @@ import numpy as np
 from neve.cube.history import Commit, changes, remembered
 from neve.cube.sampling import locate
 from neve.errors import AskPerson
+from neve.serving.counting import most_months
 from neve.serving.describing import Json
 from neve.serving.views import View
 
-# Two chunks are read per month.
-MOST_MONTHS = 240
-Touched = dict[str, dict[str, tuple[tuple[str, int, int], ...]]]
+Places = frozenset[tuple[str, int, int]]
 
 
 @dataclass(frozen=True)
@@ -81,15 +80,14 @@ def _origin(
     the month's last one before speaks for all; None where that may be any of several. Read anew
     each time: tidying runs beside a server.
     """
-    size = view.chunk(asked.level, asked.variable)
+    size, held = view.chunk(asked.level, asked.variable), view.levels[asked.level].data_vars
+    alike = tuple(name for name in map(str, held) if view.chunk(asked.level, name) == size)
     *line, _ = remembered(repository, view.snapshot)
     left = [commit for commit in line if commit.parent is not None]
     for commit, older in pairwise(left):
         if commit.month in (asked.month, None):
-            touched = _touched(repository, older.snapshot, commit.snapshot)
-            held = touched.get(asked.level, {}).items()
-            alike = (places for name, places in held if view.chunk(asked.level, name) == size)
-            if any((asked.month, *chunk) in places for places in alike):
+            between = (older.snapshot, commit.snapshot)
+            if (asked.month, *chunk) in _touched(repository, between, asked.level, alike):
                 return commit, None
     # The difference from the first commit to the oldest left holds all that was tidied away.
     candidates = [c for c in line[len(left) - 1 :] if c.month == asked.month]
@@ -99,17 +97,22 @@ def _origin(
 
 
 @lru_cache(maxsize=256)
-def _touched(repository: ic.Repository, older: str, newer: str) -> Touched:
-    return changes(repository, older, newer).chunks
+def _touched(
+    repository: ic.Repository, between: tuple[str, str], level: str, names: tuple[str, ...]
+) -> Places:
+    """Chunks of any of these variables; not of each: of a large cube that fills the memory."""
+    held = changes(repository, *between).chunks.get(level, {})
+    return frozenset(place for name in names for place in held.get(name, ()))
 
 
 def _series(view: View, asked: Question, row: int, col: int) -> list[Json]:
     level = view.levels[asked.level]
     y, x = level.attrs["spatial:dimensions"]
     names = [asked.variable] + ["count"] * ("count" in level and asked.variable != "count")
-    first = min(max(0, len(view.months) - MOST_MONTHS), view.months.index(asked.month))
-    months = view.months[first : first + MOST_MONTHS]
-    window = {y: row, x: col, "time": slice(first, first + MOST_MONTHS)}
+    most = most_months(len(view.arrays(names)))
+    first = min(max(0, len(view.months) - most), view.months.index(asked.month))
+    months = view.months[first : first + most]
+    window = {y: row, x: col, "time": slice(first, first + most)}
     found = {name: level.variables[name].isel(window).to_numpy() for name in names}
     counts = found.get("count", np.full(len(months), np.nan))
     return [

@@ -8,7 +8,7 @@ selection, and answer a point outside with the nearest pixel of the edge.
 """
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,13 +21,12 @@ from xpublish_edr.formats.to_csv import to_csv
 from neve.cube.derived import loaded
 from neve.cube.sampling import locate
 from neve.errors import AskPerson
+from neve.serving.counting import MOST_MONTHS, most_months
 from neve.serving.describing import Json
 from neve.serving.views import View
 
-MOST_MONTHS, MOST_NAMES = 240, 8
-# A stored variable has a chunk for each month.
-MOST_CHUNKS = 1000
-POINT = re.compile(r"POINT ?\(\s*(-?\d+(?:\.\d+)?)\s+(-?\d+(?:\.\d+)?)\s*\)", re.IGNORECASE)
+MOST_NAMES = 8
+POINT = re.compile(r"POINT ?\(\s*(-?\d+(?:\.\d+)?)\s+(-?\d+(?:\.\d+)?)\s*\)", re.I | re.A)
 REFERENCING = [
     {
         "coordinates": ["x", "y"],
@@ -53,8 +52,8 @@ def series(view: View, asked: Position) -> xr.Dataset:
     """The native pixel under a point: dimensions (time, latitude, longitude), ``count`` with it.
 
     The coordinates are the pixel's centre. Raises ``AskPerson`` for what is no point in the cube,
-    for names and months that it has not, for more than ``MOST_NAMES`` names, and where more than
-    ``MOST_CHUNKS`` chunks would be read.
+    for names and months that it has not, for more than ``MOST_NAMES`` names, and for more months
+    than ``most_months`` of what is read.
     """
     point = POINT.fullmatch(asked.coords.strip())
     if point is None:
@@ -93,6 +92,12 @@ def table(found: xr.Dataset) -> bytes:
     return bytes(to_csv(found).body)
 
 
+FORMATS: dict[str, tuple[Callable[[xr.Dataset], Any], str]] = {
+    "CoverageJSON": (coverage, "application/prs.coverage+json"),
+    "csv": (table, "text/csv"),
+}
+
+
 def _names(view: View, wanted: str) -> list[str]:
     names = list(dict.fromkeys([*wanted.split(","), *["count"] * ("count" in view.variables)]))
     if len(names) > MOST_NAMES + 1:
@@ -104,10 +109,10 @@ def _names(view: View, wanted: str) -> list[str]:
 
 
 def _check_reads(arrays: int, months: int) -> None:
-    if arrays * months > MOST_CHUNKS:
+    if months > (most := most_months(arrays)):
         raise AskPerson(
-            f"{arrays} stored variables in {months} months are more than {MOST_CHUNKS} chunks: ask "
-            f"for at most {MOST_CHUNKS // arrays} months at once (datetime), or fewer variables"
+            f"{arrays} stored variables in {months} months are too many: ask for at most {most} "
+            "months at once (datetime), or fewer variables"
         )
 
 

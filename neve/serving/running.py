@@ -3,16 +3,21 @@
 Belongs here: sockets, uvicorn, the folders of the page. Does not belong here: routes.
 """
 
+import asyncio
 import socket
 from collections.abc import Callable
 
 import icechunk as ic
 import uvicorn
+from fastapi import FastAPI
+from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from neve import page
 from neve.errors import AskPerson
 from neve.serving.app import create_app
 
+# Connections: more are answered 503. Seconds: after one or two of these without progress one ends.
+MOST_AT_ONCE, IDLE = 512, 10
 LOOPBACK = ("127.0.0.1", "localhost", "::1", "[::1]")
 
 
@@ -39,9 +44,20 @@ def run(
             f"cannot listen on {host}:{port}: {error.strerror}; name another"
         ) from error
     shown = f"[{host}]" if ":" in host else host
-    config = uvicorn.Config(app, log_level="warning", server_header=False)
-    server = _Server(config, lambda: ready(f"http://{shown}:{listening.getsockname()[1]}/"))
-    server.run(sockets=[listening])
+    url = f"http://{shown}:{listening.getsockname()[1]}/"
+    _Server(configured(app), lambda: ready(url)).run(sockets=[listening])
+
+
+def configured(app: FastAPI) -> uvicorn.Config:
+    """How uvicorn serves a cube to anybody."""
+    return uvicorn.Config(
+        app,
+        http=Connection,
+        ws="none",
+        log_level="warning",
+        server_header=False,
+        limit_concurrency=MOST_AT_ONCE,
+    )
 
 
 class _Server(uvicorn.Server):
@@ -55,3 +71,24 @@ class _Server(uvicorn.Server):
         await super().startup(sockets)
         if self.started:
             self._ready()
+
+
+class Connection(H11Protocol):
+    """One that ends where nothing is asked or taken: uvicorn's would wait for ever.
+
+    Of h11, which bounds a request's headers (16 KiB).
+    """
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        """Begin, and watch."""
+        super().connection_made(transport)
+        self._watch(())
+
+    def _watch(self, before: tuple[object, ...]) -> None:
+        untaken = self.transport.get_write_buffer_size()
+        now = (self.cycle, untaken)
+        answering = self.cycle is not None and not self.cycle.response_complete
+        if now == before and (untaken or not answering):
+            self.transport.abort()
+        elif self in self.connections:
+            self.loop.call_later(IDLE, self._watch, now)

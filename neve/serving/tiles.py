@@ -5,7 +5,6 @@ much is drawn at once. Does not belong here: routes and their checks (``app``),
 which level (``levels``).
 """
 
-import asyncio
 import io
 import logging
 from collections.abc import Awaitable, Callable
@@ -27,6 +26,7 @@ from neve.serving.asking import Place
 from neve.serving.counting import counted
 from neve.serving.levels import MATRIX, SIZE, level_of
 from neve.serving.stacked import stacked
+from neve.serving.turns import Turns
 from neve.serving.variables import VISIBLE_RANGE, Shown
 from neve.serving.views import View
 
@@ -63,8 +63,7 @@ class Painter:
     """Draws tiles, at most ``AT_ONCE`` at a time; further ones wait their turn."""
 
     def __init__(self) -> None:
-        self._turn = asyncio.Semaphore(AT_ONCE)
-        self._waiting = 0
+        self._turns = Turns(AT_ONCE, WAITING, "tiles")
 
     async def tile(
         self,
@@ -78,20 +77,9 @@ class Painter:
         Raises ``Retry`` when too many wait already, ``AskPerson`` for a tile that would need
         more of the finest level than is sensible.
         """
-        if self._waiting >= WAITING:
-            raise Retry(f"{WAITING} tiles are waiting to be drawn; ask again in a moment")
         began = perf_counter()
-        self._waiting += 1
-        try:
-            await self._turn.acquire()
-        finally:
-            self._waiting -= 1
-        try:
-            if await gone():
-                return None
-            return await _draw(view, place, look, began)
-        finally:
-            self._turn.release()
+        async with self._turns.turn():
+            return None if await gone() else await _draw(view, place, look, began)
 
 
 def look_of(
@@ -180,8 +168,12 @@ async def _here() -> bool:
     return False
 
 
-def legend(told: Shown, look: Look) -> bytes:
-    """A legend with its label and limits, as PNG."""
+def legend(told: Shown, look: Look, form: str) -> bytes | dict[str, Any]:
+    """A legend with its label and limits as ``png``, or what such a picture shows, plainly."""
+    if told.colours:
+        raise AskPerson(f"{told.name} holds colours itself: it has no legend")
+    if form == "json":
+        return {"range": look.range, "colormap": look.colormap, "colours": colours(look)}
     buffer = io.BytesIO()
     DatashaderRasterRenderer().render_legend(
         buffer=buffer,

@@ -4,15 +4,16 @@ Belongs here: from a branch, tag or snapshot id to an opened snapshot, and keepi
 Does not belong here: pixels, answers.
 """
 
+import asyncio
 from collections import OrderedDict
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from functools import cached_property
-from threading import Lock
 from typing import Any
 
 import icechunk as ic
 import xarray as xr
+from starlette.concurrency import run_in_threadpool
 from xpublish_tiles.multiscale import assign_leaf_xpublish_ids
 
 from neve.cube.derived import Given, given, sources
@@ -22,10 +23,12 @@ from neve.cube.reader import tree_of
 from neve.errors import AskPerson
 from neve.grid import Grid
 from neve.serving.counting import CountingStore
+from neve.serving.turns import Turns
 from neve.serving.variables import Shown, shown
 
 # An opened snapshot with all indices holds some 10 MB.
 KEPT = 8
+AT_ONCE, WAITING = 2, 32
 XPUBLISH_ID = "_xpublish_id"
 
 
@@ -124,31 +127,48 @@ class View:
 
 
 class Views:
-    """The snapshots of one repository, opened when they are first asked for.
-
-    Safe to use from several threads; the ``KEPT`` last used ones stay open.
-    """
+    """The snapshots of one repository; the ``KEPT`` last used ones stay open."""
 
     def __init__(self, repository: ic.Repository, name: str) -> None:
         self.repository = repository
         self.name = name
-        self._lock = Lock()
         self._open: OrderedDict[str, View] = OrderedDict()
+        self._opening: dict[str, asyncio.Task[View]] = {}
+        self._turns = Turns(AT_ONCE, WAITING, "versions")
 
     def at(self, ref: str) -> View:
-        """The snapshot that a branch, a tag or an id names now.
+        """The snapshot that a branch, a tag or an id names now; for a caller who is alone.
 
         Raises ``AskPerson`` for an unknown one, ``MetadataInvalid`` where a tile server would
         be led astray.
         """
         snapshot = resolve(self.repository, ref)
-        with self._lock:
-            view = self._open.get(snapshot) or self._opened(snapshot)
-            self._open[snapshot] = view
-            self._open.move_to_end(snapshot)
-            while len(self._open) > KEPT:
-                self._open.popitem(last=False)
-            return view
+        return self._kept(self._open.get(snapshot) or self._opened(snapshot))
+
+    async def among_others(self, ref: str) -> View:
+        """As ``at``, for requests: who asks for an open snapshot waits for no opening.
+
+        Whoever asks for one that is being opened waits for that, without a thread. Raises
+        ``Retry`` too, where many others are to be opened first.
+        """
+        snapshot = await run_in_threadpool(resolve, self.repository, ref)
+        if view := self._open.get(snapshot):
+            return self._kept(view)
+        if snapshot not in self._opening:
+            task = self._opening[snapshot] = asyncio.create_task(self._in_turn(snapshot))
+            task.add_done_callback(lambda _: self._opening.pop(snapshot))
+        return await asyncio.shield(self._opening[snapshot])
+
+    async def _in_turn(self, snapshot: str) -> View:
+        async with self._turns.turn():
+            return self._kept(await run_in_threadpool(self._opened, snapshot))
+
+    def _kept(self, view: View) -> View:
+        self._open[view.snapshot] = view
+        self._open.move_to_end(view.snapshot)
+        while len(self._open) > KEPT:
+            self._open.popitem(last=False)
+        return view
 
     def _opened(self, snapshot: str) -> View:
         session = self.repository.readonly_session(snapshot_id=snapshot)

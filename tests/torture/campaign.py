@@ -54,6 +54,13 @@ def campaign(
     return Counter(done.values())
 
 
+def note(name: str, told: str) -> None:
+    """Keep in words what came of a campaign that is one long trial."""
+    if FULL:
+        KEPT.mkdir(parents=True, exist_ok=True)
+        (KEPT / f"{name}.txt").write_text(told + "\n", "utf-8")
+
+
 def read(record: Path) -> list[dict[str, Any]]:
     """What a campaign has kept: a line per trial that ended."""
     return [json.loads(line) for line in record.read_text("utf-8").splitlines()]

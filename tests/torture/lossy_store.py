@@ -5,12 +5,10 @@ It stands where the network is: what it loses was carried out, or never arrived.
 
 import http.client
 import random
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
-from flaky_server import running
+from loopback import Handler, Loopback, running
 
 # "500", "503": refused before it is carried out; "reset": the request is lost;
 # "unheard": it is carried out and the connection closes without an answer; "denied": it is
@@ -22,32 +20,21 @@ HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}
 Wish = Callable[[str, str], str]  # (method, path) → a fault, or ""
 
 
-class Lossy(ThreadingHTTPServer):
+class Lossy(Loopback):
     """Forwards to ``port``; ``wish`` says of each request what befalls it.
 
     ``after`` is called once after a request was carried out whose answer is then lost.
     """
 
-    daemon_threads = True
-
     def __init__(self, port: int) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
+        super().__init__(_Handler)
         self.port = port
         self.wish: Wish = lambda method, path: ""
         self.after: Callable[[], object] = lambda: None
-        self.lock = threading.Lock()
         self.lost = 0
 
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.server_port}"
 
-    def handle_error(self, *args: object) -> None:
-        """Clients that hang up are part of the game."""
-
-
-class _Handler(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
+class _Handler(Handler):
     server: Lossy
 
     def _forward(self) -> None:
@@ -93,9 +80,6 @@ class _Handler(BaseHTTPRequestHandler):
         self.send_header("Content-Length", length)
         self.end_headers()
         self.wfile.write(body)
-
-    def log_message(self, *args: object) -> None:
-        """Quiet."""
 
 
 def _error(status: str) -> bytes:

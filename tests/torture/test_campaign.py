@@ -1,5 +1,8 @@
 """Campaigns go on where they were, and their report hides nothing."""
 
+from pathlib import Path
+
+import abreast
 import campaign
 import pytest
 import report
@@ -31,6 +34,12 @@ def test_a_trial_that_broke_its_promise_once_stays_broken(kept) -> None:
     assert drawn[3] == drawn[4], "the trial is aimed alike"
     assert kept()[1:4] == ("5", "1 × SILENT; 1 × raised; 3 × same", "2")
     assert campaign.campaign("made-up", 1, 5, trial).total() == 5, "nothing is left to do"
+
+
+def test_no_campaign_is_forgotten() -> None:
+    run = {file for file, _ in (*abreast.ABREAST, *abreast.ALONE)}
+    here = {file.stem for file in Path(__file__).parent.glob("test_*.py")}
+    assert run == here | {"../test_server_fuzz"}
 
 
 def test_a_trial_of_many_cases_counts_for_all(kept) -> None:

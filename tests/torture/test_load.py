@@ -14,11 +14,8 @@ from random import Random
 import httpx
 import numpy as np
 import pytest
-from campaign import FULL, KEPT
-from conftest import BY, REGION, Tiny
-
-from neve.build.engine import Inline
-from neve.build.month import build_month
+from campaign import FULL, note
+from conftest import REGION, Tiny, build_both
 
 CLIENTS, SECONDS = (50, 60) if FULL else (10, 3)
 # Of resident memory, over the second half of the time.
@@ -30,12 +27,10 @@ def served(tmp_path, scenes):
     """A server in a process of its own: its URL and process id."""
     shutil.copytree(scenes, tmp_path / "scenes")
     (tmp_path / "tiny.yaml").write_text(REGION.replace("[NDVI, EVI]", "[NDVI]"), "utf-8")
-    tiny = Tiny(tmp_path)
-    for month in ("2024-06", "2024-07"):
-        build_month(tiny.plan(month), tiny.cube(), Inline(), BY)
+    store = build_both(Tiny(tmp_path))
     program = str(Path(sys.executable).with_name("neve"))
     process = subprocess.Popen(
-        [program, "serve", tiny.store, "--port", "0"],
+        [program, "serve", store, "--port", "0"],
         stdout=subprocess.PIPE,
         text=True,
         cwd=tmp_path,
@@ -89,9 +84,6 @@ async def visitor(url: str, chance: Random, until: float, seen: Seen) -> None:
             answer = await client.get(path)
             seen.seconds.append(time.monotonic() - began)
             seen.statuses[answer.status_code] += 1
-            if answer.status_code == 503:
-                assert answer.headers["retry-after"]
-                await asyncio.sleep(float(answer.headers["retry-after"]))
 
 
 async def crowd(url: str, pid: int, seen: Seen) -> None:
@@ -116,11 +108,8 @@ def test_a_crowd_is_served_without_errors_in_bounded_memory(served) -> None:
         f"p50 {p50 * 1000:.0f} ms, p95 {p95 * 1000:.0f} ms, "
         f"RSS {half[0] / 1e6:.0f} → {half[-1] / 1e6:.0f} MB"
     )
-    if FULL:
-        KEPT.mkdir(parents=True, exist_ok=True)
-        (KEPT / "load.txt").write_text(told + "\n")
-    assert set(seen.statuses) <= {200, 503}, told
+    note("load", told)
+    assert set(seen.statuses) == {200}, told  # there is room for 256 in line
     assert seen.statuses[200] > CLIENTS, told
     if FULL:
-        assert seen.statuses[503] <= 0.01 * seen.statuses.total(), told
         assert half[-1] < (1 + GROWTH) * half[0], told

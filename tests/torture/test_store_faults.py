@@ -12,8 +12,9 @@ from lossy_store import CARRIED_OUT, FAULTS, Lossy, lossy, sometimes, the_nth
 from states import EARLIER, commits, narrowed, smaller, state
 
 from neve.build.engine import Inline
-from neve.build.month import MonthReport, Wishes, build_month
+from neve.build.month import Wishes, build_month
 from neve.build.plan import MonthPlan
+from neve.build.report import MonthReport
 from neve.cube.layout import layout_of
 from neve.cube.places import s3_options
 from neve.cube.store import open_cube

@@ -5,7 +5,8 @@ Run as ``python warm.py FOLDER``, which holds a pickled plan per case; a request
 line each: ``pid N``, ``entered`` when the run enters the phase for the nth time, ``exit N``. A run
 is a session of its own. In ``<store>.phase`` its present phase stands, also after its death.
 
-Icechunk starts threads when it is imported, and no fork survives threads: only runs import it.
+Icechunk starts threads when it is imported, and no fork survives threads: only runs import it, and
+what stands on it. All else that takes time is imported before.
 """
 
 import json
@@ -16,6 +17,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +27,13 @@ from neve.compositing import composite
 
 # What a run does when; what is not named is "else" (opening, checks, previews, records).
 PHASES = ("else", "reading", "compositing", "writing", "staging", "committing", "waiting")
+BEFORE = (
+    "filelock",
+    "zarr",
+    "neve.catalog.opening",
+    "neve.cube.records",
+    "neve.previews.components",
+)
 
 
 class Marks:
@@ -110,12 +119,14 @@ def compiled(plan: MonthPlan) -> None:
     """Run all kernels once, without a store."""
     work = plan.works[0]
     made = composite.compose(work.block.grid, work.scenes, plan.region.recipe())
-    for arrays in levels.level_arrays(made, plan.layout, work.block.grid).values():
+    for arrays in levels.level_arrays(made, plan.layout).values():
         levels.with_indices(arrays, plan.layout)
 
 
 def main(folder: Path) -> None:
     plans = {file.stem: pickle.loads(file.read_bytes()) for file in folder.glob("*.plan")}
+    for name in BEFORE:
+        import_module(name)
     for plan in plans.values():
         compiled(plan)
     say("ready", len(list(Path("/proc/self/task").iterdir())))

@@ -1,0 +1,54 @@
+"""Ticks of the schedule and the sensor on a tiny region, and the runs that they ask for."""
+
+from datetime import UTC, datetime
+
+import dagster as dg
+
+from pipelines.partitions import month_partitions
+from pipelines.schedules import catalogue_watch, daily_update
+from pipelines.settings import resources
+
+NOON = datetime(2024, 7, 10, 5, tzinfo=UTC)
+
+
+def parts(instance):
+    """What a tick is given beside its clock."""
+    wired = resources()
+    return {
+        "instance": instance,
+        "resources": {name: wired[name] for name in ("regions", "catalogs", "cubes")},
+    }
+
+
+def told(found):
+    """(partition → request) of what an evaluation gave, and why others were left."""
+    found = list(found or [])
+    skipped = [reason.skip_message for reason in found if isinstance(reason, dg.SkipReason)]
+    requests = [request for request in found if isinstance(request, dg.RunRequest)]
+    return {str(request.partition_key): request for request in requests}, skipped
+
+
+def tick(instance, now=NOON, seconds=30):
+    """One evaluation of the schedule, ``told``."""
+    context = dg.build_schedule_context(scheduled_execution_time=now, **parts(instance))
+    return told(daily_update("month", partitions(), seconds)(context))
+
+
+def sense(instance):
+    """One evaluation of the sensor, ``told``."""
+    context = dg.build_sensor_context(**parts(instance))
+    return told(catalogue_watch("month", partitions(), 30)(context))
+
+
+def partitions():
+    return month_partitions(resources()["regions"].regions().values())
+
+
+def run(job, instance, request, **wishes):
+    config = {"ops": {"cube": {"config": wishes}}} if wishes else {}
+    return job.execute_in_process(
+        instance=instance,
+        partition_key=request.partition_key,
+        run_config=config,
+        raise_on_error=False,
+    )
