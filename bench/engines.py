@@ -30,7 +30,7 @@ from neve.build.engine import Engine, Processes
 from neve.build.month import Provenance, build_month
 from neve.build.plan import MonthPlan, Work
 from neve.cube.layout import layout_of
-from neve.cube.store import open_cube
+from neve.cube.opening import open_cube
 from neve.region import Region
 
 PROJECT = Path(__file__).parents[1]

@@ -25,7 +25,7 @@ from neve.build.engine import Inline
 from neve.build.month import Provenance, build_month
 from neve.build.plan import MonthPlan, Work
 from neve.cube.layout import Layout, layout_of
-from neve.cube.store import open_cube
+from neve.cube.opening import open_cube
 from neve.grid import Grid
 from neve.region import Region
 

@@ -27,7 +27,7 @@ from map_server import map_server
 
 from neve.cube import chunks
 from neve.cube.layout import Layout, layout_of
-from neve.cube.store import open_cube
+from neve.cube.opening import open_cube
 from neve.grid import Grid
 from neve.overviews import pooling
 from neve.region import Region

@@ -5,7 +5,9 @@ Belongs here: YAML and JSON before they mean anything. Does not belong here: the
 """
 
 import json
+import re
 import stat
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +15,9 @@ import yaml
 
 MOST_YAML, MOST_JSON = 1_000_000, 10_000_000  # bytes
 DEEPEST = 20
+_DEEPEST_JSON = 100
+# Brackets of JSON, and the strings that may hold others.
+_BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"|[][{}]')
 # Characters of one value: 3600 hexadecimal digits are a number that Python refuses to write out.
 LONGEST_YAML = 3000
 
@@ -49,11 +54,31 @@ def read_json(path: Path) -> Any:
 
 
 def parsed_json(text: str) -> Any:
-    """What JSON text holds; whole numbers that Python refuses to read are floats.
+    """What JSON text holds, by whomever, in one page with what others wrote.
 
-    Raises ``ValueError`` and ``RecursionError``.
+    Whole numbers that Python refuses to read are floats; where values are nested too deep for it,
+    null stands for all below ``_DEEPEST_JSON`` levels. Raises ``ValueError``.
     """
-    return json.loads(text, parse_int=lambda digits: (int if len(digits) < 99 else float)(digits))
+    parse = partial(json.loads, parse_int=lambda n: (int if len(n) < 99 else float)(n))
+    try:
+        return parse(text)
+    except RecursionError:
+        return parse(_shallow(text))
+
+
+def _shallow(text: str) -> str:
+    kept, start, depth = "", 0, 0
+    for found in _BRACKETS.finditer(text):
+        if found[0] in ("[", "{"):
+            depth += 1
+            if depth == _DEEPEST_JSON:
+                kept += text[start : found.start()] + "null"
+                start = len(text)
+        elif found[0] in ("]", "}"):
+            if depth == _DEEPEST_JSON:
+                start = found.end()
+            depth -= 1
+    return kept + text[start:]
 
 
 def _text(path: Path, most: int) -> str:

@@ -54,6 +54,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             for key in keys:
                 _tell(options.json, {"partition": str(key)})
             return 0
+        with dagster_instance():
+            pass  # its tables are made here: two processes that make them at once meet each other's
         run = partial(_run, wishes_config(options.rebuild, options.allow_shrink), os.getpid())
         for key, run_id, success in _done(run, keys, options.jobs):
             failed += not success
@@ -70,8 +72,6 @@ def _done(run: Run, keys: Sequence[dg.MultiPartitionKey], jobs: int) -> Iterator
     if jobs == 1:
         yield from map(run, keys)
         return
-    with dagster_instance():
-        pass  # its tables are made here: two processes that make them at once meet each other's
     pool = ProcessPoolExecutor(jobs, get_context("spawn"), end_with_parent)
     try:
         for future in as_completed([pool.submit(run, key) for key in keys]):

@@ -9,8 +9,9 @@ import xarray as xr
 from neve.cube.history import Commit, last_changes
 from neve.cube.layout import layout_of
 from neve.cube.locking import lock_of
+from neve.cube.opening import open_cube
 from neve.cube.places import explained, open_repository, s3_options
-from neve.cube.store import Cube, open_cube
+from neve.cube.store import Cube
 from neve.cube.tidying import Tidied, tidy
 from neve.cube.weighing import Weight, weights
 from neve.errors import CubeMismatch

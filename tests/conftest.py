@@ -20,7 +20,8 @@ from neve.build.plan import MonthPlan, plan_month
 from neve.catalog.opening import open_catalog
 from neve.cli.app import run
 from neve.cube.layout import layout_of
-from neve.cube.store import Cube, open_cube
+from neve.cube.opening import open_cube
+from neve.cube.store import Cube
 from neve.demo.scenes import DayPlan, ScenePlan, TilePlan, write_scenes
 from neve.land import enumerate_blocks
 from neve.region import Region, load
@@ -227,5 +228,12 @@ def job(environment):
 def instance(tmp_path_factory, job):
     import dagster as dg
 
-    with dg.instance_for_test(temp_dir=str(tmp_path_factory.mktemp("home"))) as found:
+    home = str(tmp_path_factory.mktemp("home"))
+    # One database for the events of all runs, as PostgreSQL has; its tables are made once.
+    events = {
+        "module": "dagster._core.storage.event_log",
+        "class": "ConsolidatedSqliteEventLogStorage",
+        "config": {"base_dir": f"{home}/events"},
+    }
+    with dg.instance_for_test({"event_log_storage": events}, temp_dir=home) as found:
         yield found

@@ -13,7 +13,7 @@ from neve.build.month import build_month
 from neve.build.plan import plan_month
 from neve.compositing.composite import Composite
 from neve.cube.layout import layout_of
-from neve.cube.store import open_cube
+from neve.cube.opening import open_cube
 from neve.indices import BANDS
 from neve.region import Region, load
 from neve.scenes.values import FILL, Scene, SceneList

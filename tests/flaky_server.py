@@ -5,11 +5,14 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from itertools import chain, repeat
 from pathlib import Path
 
 from loopback import Handler, Loopback, running
 
 from neve.scenes.values import Scene
+
+STALL = 0.8
 
 
 class Flaky(Loopback):
@@ -17,17 +20,18 @@ class Flaky(Loopback):
 
     Modes: "500", "reset" (the connection closes unanswered), "html" (200 and a page), "short"
     (half of the body), "garbled" (right length, zeros), "elsewhere" (another range, said so),
-    "shrunk" (a file a byte shorter), "vast" (a file of a petabyte), "stall" (no answer for a
-    second and a half), "hang" (none until the client gives up;
+    "shrunk" (a file a byte shorter), "vast" (a file of a petabyte), "stall" (no answer for
+    ``STALL`` seconds), "hang" (none until the client gives up;
     ``hung``: after how many seconds it did), "404". ``only``: paths that fail; ``spared``: so
-    many requests of a path are answered well before. ``rate``: this share of their requests fails
-    too, by chance. ``faults``: how many have failed.
+    many requests of a path are answered well before. ``fate``: of further requests of paths that
+    fail, in the order of their coming. ``faults``: how many have failed.
     """
 
     def __init__(self, folder: Path, mode: str, failures: int, only: str) -> None:
         super().__init__(_Handler)
         self.folder, self.mode, self.failures, self.only = folder, mode, failures, only
-        self.rate, self.chance, self.spared, self.faults = 0.0, random.Random(), 0, 0
+        self.fate: Iterator[bool] = repeat(False)
+        self.spared = self.faults = 0
         self.requests: dict[str, int] = {}
         self.hung: list[float] = []
 
@@ -40,8 +44,8 @@ class _Handler(Handler):
         with server.lock:
             server.requests[self.path] = server.requests.get(self.path, 0) + 1
             nth = server.requests[self.path] - server.spared
-            fails = 0 < nth <= server.failures or server.chance.random() < server.rate
-            fails = fails and server.only in self.path
+            fails = server.only in self.path
+            fails = fails and (0 < nth <= server.failures or next(server.fate))
             server.faults += fails
         data = (server.folder / self.path.lstrip("/").split("?")[0]).read_bytes()
         first, _, last = self.headers["Range"].removeprefix("bytes=").partition("-")
@@ -51,7 +55,7 @@ class _Handler(Handler):
         elif server.mode == "reset":
             self.close_connection = True
         elif server.mode == "stall":
-            time.sleep(1.5)
+            time.sleep(STALL)
             self.close_connection = True
         elif server.mode == "hang":
             began = time.monotonic()
@@ -69,7 +73,8 @@ class _Handler(Handler):
         elif server.mode in ("short", "garbled"):
             bad = body[: len(body) // 2] if server.mode == "short" else bytes(len(body))
             self._send(206, bad, f"bytes {first}-{last}/{len(data)}", len(body))
-            self.close_connection = True
+            # Only where it must: a connection closed without a word costs the next read an attempt.
+            self.close_connection = server.mode == "short"
         else:
             self._send(int(server.mode), b"no")
 
@@ -93,16 +98,23 @@ def served(scenes: Iterable[Scene], folder: Path, url: str) -> list[Scene]:
     ]  # fmt: skip
 
 
+def fate(chance: random.Random, rate: float, requests: int) -> Iterator[bool]:
+    """Each request fails by this chance; of so many first ones at least one does."""
+    first = [False]
+    while not any(first):
+        first = [chance.random() < rate for _ in range(requests)]
+    return chain(first, (chance.random() < rate for _ in repeat(None)))
+
+
 @contextmanager
 def flaky(
     folder: Path,
     mode: str = "500",
     failures: int = 0,
     only: str = "",
-    rate: float = 0.0,
-    seed: float = 0.0,
+    fate: Iterator[bool] | None = None,
 ) -> Iterator[Flaky]:
     server = Flaky(folder, mode, failures, only)
-    server.rate, server.chance = rate, random.Random(seed)
+    server.fate = fate or server.fate
     with running(server):
         yield server

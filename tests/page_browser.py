@@ -18,7 +18,8 @@ from neve.build.month import build_month
 from neve.build.plan import plan_month
 from neve.catalog.opening import open_catalog
 from neve.cube.layout import layout_of
-from neve.cube.store import Cube, open_cube
+from neve.cube.opening import open_cube
+from neve.cube.store import Cube
 from neve.demo.plan import DayPlan, ScenePlan, Swath, TilePlan
 from neve.demo.scenes import write_scenes
 from neve.region import load

@@ -11,7 +11,8 @@ from images import north_up, scene
 from neve.build.engine import Inline
 from neve.build.plan import MonthPlan, plan_month
 from neve.cube.layout import layout_of
-from neve.cube.store import Cube, open_cube
+from neve.cube.opening import open_cube
+from neve.cube.store import Cube
 from neve.region import Region
 from neve.scenes.values import Scene, SceneList, fingerprint
 
@@ -48,7 +49,7 @@ def make(folder: Path, name: str, blocks: tuple[slice, slice], day: int, seed: i
     shape = len(rows) - 2, len(cols) - 2
     at = north_up(grid.left + (cols[0] + 1) * SIZE, grid.top - (rows[0] + 1) * SIZE, SIZE)
     planes = {
-        "red": (chance.integers(100, 6000, shape, np.uint16), at),
+        "red": (chance.integers(100, 12_000, shape, np.uint16), at),
         "scl": (chance.choice(np.array([4, 4, 4, 9], np.uint8), shape), at),
     }
     made = scene(folder, name, planes, day=f"2023-08-{day:02}")

@@ -1,15 +1,21 @@
 """Catalogues: a real STAC API over HTTP, with faults, and a local folder; both give the same."""
 
 import gzip
+import io
 import json
 import time
+import tracemalloc
 from collections.abc import Callable
 from contextlib import contextmanager
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
+import requests
+import urllib3
 from item_kinds import item_of
+from pystac_client.exceptions import APIError
 from starlette.middleware import Middleware
 from starlette.middleware.base import BaseHTTPMiddleware
 from starlette.responses import JSONResponse, Response
@@ -180,6 +186,48 @@ def test_a_page_is_not_taken_in_whatever_its_size(packed, monkeypatch):
         catalog.search(COLLECTION, AREA, "2022-03")
 
 
+class Endless(io.RawIOBase):
+    """Zeros for long; ``taken`` of them."""
+
+    taken = 0
+
+    def readable(self):
+        return True
+
+    def readinto(self, buffer):
+        self.taken += len(buffer)
+        buffer[:] = bytes(len(buffer))
+        return len(buffer) if self.taken < 50_000_000 else 0
+
+
+def test_of_too_large_a_page_no_more_is_taken_than_tells_so(monkeypatch):
+    monkeypatch.setattr(asking, "_LARGEST", 1_000_000)
+    endless, packed = Endless(), io.BytesIO(gzip.compress(bytes(50_000_000)))
+    tracemalloc.start()
+    for body, encoding in ((endless, "identity"), (packed, "gzip")):
+        answer = requests.Response()
+        answer.headers["Content-Encoding"] = encoding
+        answer.raw = urllib3.HTTPResponse(body, preload_content=False)
+        with pytest.raises(APIError, match="more than 1000000 bytes"):
+            asking._text(answer)
+    most = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert endless.taken < 2_000_000
+    assert most < 10_000_000
+
+
+def test_a_server_does_not_say_how_long_is_waited_for_it(monkeypatch):
+    waits = []
+    monkeypatch.setattr(
+        asking, "time", SimpleNamespace(sleep=waits.append, monotonic=time.monotonic)
+    )
+    busy = {"Retry-After": "9" * 4000}
+    said = lambda n, page: page if n else Response(status_code=503, headers=busy)  # noqa: E731
+    with _faulty(_days(1), said) as (catalog, _):
+        assert len(catalog.search(COLLECTION, AREA, "2022-03")) == 1
+    assert waits == [catalog.longest_pause]
+
+
 def test_pages_that_are_packed_are_unpacked():
     def answer(n, page):
         body = gzip.compress(json.dumps(page).encode())
@@ -212,17 +260,23 @@ def test_pages_that_never_end_are_given_up(bound, words, monkeypatch):
     assert seen[0] < 20
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("file:size", "9" * 5000), ("href", "[" * 100_000 + "]" * 100_000),
+     ("href", '{"]": ["\\\\", "\\"]", 5, ' * 50_000 + "0" + "]}" * 50_000)],
+    ids=["endless", "deep", "deep with strings"],
+)  # fmt: skip
 @pytest.mark.parametrize("place", ["api", "folder", "file"])
-def test_one_item_with_an_endless_number_costs_that_item_alone(place, tmp_path):
+def test_one_item_that_python_cannot_parse_costs_that_item_alone(place, field, value, tmp_path):
     def text(items):
         page = {"type": "FeatureCollection", "features": items}
-        return json.dumps(page).replace('"HUGE"', "9" * 5000)
+        return json.dumps(page).replace('"HUGE"', value)
 
     items = [_item("good"), _item("bad")]
     for item in items:
         for asset in item["assets"].values():
             asset["href"] = "https://data.example.com/a.tif"
-    items[1]["assets"]["red"]["file:size"] = "HUGE"
+    items[1]["assets"]["red"][field] = "HUGE"
     if place == "api":
         with _faulty(items, lambda n, page: Response(text(items))) as (catalog, _):
             found = catalog.search(COLLECTION, AREA, "2022-03")

@@ -1,4 +1,4 @@
-"""Runs whose process was killed give back their slots; others are left alone."""
+"""Slots of runs whose process was killed are given back, others are not; the queue's limits."""
 
 import os
 import shutil
@@ -117,3 +117,23 @@ def test_a_run_that_nothing_tells_of_holds_no_slot(home):
         assert next_runs(instance) == []
         assert len(list(end_dead_runs(instance))) == 2
         assert next_runs(instance) == [queued.run_id]
+
+
+def test_runs_of_one_month_come_one_by_one_and_of_one_region_four_at_a_time(home):
+    file = home / "dagster.yaml"
+    file.write_text(
+        file.read_text("utf-8").replace("max_concurrent_runs: 2", "max_concurrent_runs: 9")
+    )
+
+    def run(region, month, status):
+        tags = {"dagster/partition": f"{month}|{region}", "dagster/partition/region": region}
+        return instance.create_run_for_job(
+            empty, tags=tags, status=status, remote_job_origin=ORIGIN
+        ).run_id
+
+    with dg.DagsterInstance.get() as instance:
+        run("vienna", "2024-01", dg.DagsterRunStatus.STARTED)
+        run("vienna", "2024-01", QUEUED)
+        months = [run("vienna", f"2024-{month:02}", QUEUED) for month in range(2, 6)]
+        other = run("graz", "2024-01", QUEUED)
+        assert next_runs(instance) == [*months[:3], other]

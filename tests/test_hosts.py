@@ -152,6 +152,7 @@ def test_a_redirect_ends_before_the_second_request(tmp_path, kind):
             "/file": "file:///etc/passwd",
             "/user": secret.at("u:hidden@127.0.0.1"),
             "/escape": "ftp://data.example.com/\x1b[2J",
+            "/steer": "http://data\x1b.example.com/a.tif",
             "/bent": "http://[::1/a.tif",
             "/again": "/again",
             "/near": "/a.tif",

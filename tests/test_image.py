@@ -66,6 +66,26 @@ def test_the_image_needs_no_shell_and_listens_on_loopback():
     assert "--no-compile" not in DOCKERFILE
 
 
+def test_a_service_has_no_rights_and_no_port_but_on_loopback():
+    """Others' images, too, publish nothing; ours write nowhere, own nothing and are not root."""
+    assert re.findall(r"^USER (.*)$", DOCKERFILE.rpartition("\nFROM ")[2], re.M) == ["neve"]
+    assert "chown" not in DOCKERFILE.replace("chown neve /opt/neve/.neve", "")
+    ours = [service for service in COMPOSE["services"].values() if "build" in service]
+    assert len(ours) == 5
+    for service in ours:
+        assert service["read_only"] is True
+        assert service["cap_drop"] == ["ALL"]
+        assert service["security_opt"] == ["no-new-privileges:true"]
+        assert not {"privileged", "cap_add", "user", "network_mode"} & set(service)
+        assert {"sh", "bash", "-c"}.isdisjoint(service.get("command", [])[:2])
+        test = service.get("healthcheck", {}).get("test", ["CMD"])
+        assert test[0] == "CMD"
+    assert not any("docker.sock" in str(service) for service in COMPOSE["services"].values())
+    ports = [port for one in COMPOSE["services"].values() for port in one.get("ports", [])]
+    assert len(ports) == 2
+    assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
 def test_an_image_of_other_sources_has_another_cache_of_kernels(tmp_path, monkeypatch):
     monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
     (naming,) = re.findall(r"^RUN (echo .*> \.numba_config\.yaml)$", DOCKERFILE, re.M)

@@ -6,7 +6,7 @@ import pytest
 from pyproj import Transformer
 
 from neve.cube.layout import layout_of
-from neve.cube.store import open_cube
+from neve.cube.opening import open_cube
 from neve.region import Region
 from neve.serving import levels
 from neve.serving.asking import Place

@@ -1,6 +1,7 @@
 """Thirty days of upkeep: late, corrected and withdrawn scenes, a crash, an outage, a sudden loss.
 
-At the end the cube is the one that is built from scratch, and no block was made in vain.
+Each morning the schedule ticks, and the runs that it asks for are runs of the job ``month``. At the
+end the cube is the one that is built from scratch, and no block was made in vain.
 """
 
 import json
@@ -13,21 +14,19 @@ import dagster as dg
 import pytest
 from conftest import BY, Tiny
 from patches import contents
+from ticks import run, tick
 
 from neve.build import staging
 from neve.build.engine import Inline
 from neve.build.month import build_month
-from neve.build.plan import plan_month
-from neve.build.watching import list_scenes
-from neve.catalog.opening import open_catalog
-from neve.compositing.quarantine import quarantine
 from neve.cube.layout import layout_of
 from neve.demo.scenes import DayPlan, ScenePlan, TilePlan, write_scenes
-from pipelines.partitions import month_partitions
-from pipelines.schedules import daily_update
-from pipelines.settings import resources
+from neve.errors import Stop
+from neve.land import enumerate_blocks
+from resources.engines import Engines
 
-MONTH, SEED = "2024-06", 5
+SEED = 5
+FIRST = datetime(2024, 6, 1, 5, tzinfo=UTC)
 LEFT, TOP, STEP = 268_020, 5_047_800, 32 * 60
 # Small tiles that end inside of blocks: each of the scenes touches some of the nine.
 TILES = tuple(
@@ -55,27 +54,26 @@ DAYS = [DayPlan(f"2024-06-{day:02}", clouds=0.3) for day in (2, 7, 12, 17, 22, 2
 CRASH, OUTAGE, LOSS, LAST = 11, 15, 20, 30
 
 
+@dataclass
 class Recording(Inline):
-    def __init__(self) -> None:
-        self.made = 0
+    """Counts the blocks that it makes; dies (once) before it makes the last quarter of them."""
+
+    made: int = 0
+    doomed: bool = False
 
     def map(self, function, tasks):
-        for task in tasks:
+        tasks = list(tasks)
+        last = len(tasks) * 3 // 4
+        for number, task in enumerate(tasks):
+            if self.doomed and number == last:
+                self.doomed = False
+                raise Stop("the engine died")
             yield function(task)
             self.made += 1
 
 
-class Crash(Recording):
-    """Ends when most blocks are made."""
-
-    def map(self, function, tasks):
-        tasks = list(tasks)
-        yield from super().map(function, tasks[: max(len(tasks) * 3 // 4, 1)])
-        raise SystemExit("killed")
-
-
 @pytest.fixture
-def place(tmp_path, monkeypatch):
+def tiny(tmp_path, monkeypatch):
     """A region whose catalogue is empty, and scenes (``pool``) that may arrive in it."""
     plan = ScenePlan(tiles=TILES, days=tuple(DAYS), size=SIZE, bands=("blue",))
     again = [DayPlan(day.date, clouds=0.3, gain=1.1, sequence=1) for day in DAYS]
@@ -83,10 +81,17 @@ def place(tmp_path, monkeypatch):
     write_scenes(tmp_path / "pool", ScenePlan(TILES, tuple(again), size=SIZE, bands=("blue",)))
     (tmp_path / "catalogue").mkdir()
     (tmp_path / "tiny.yaml").write_text(REGION, "utf-8")
-    monkeypatch.setenv("NEVE_REGIONS", str(tmp_path / "tiny.yaml"))
     monkeypatch.setattr(staging, "SECONDS", 0.0)
     monkeypatch.setattr(staging, "SHARE", 1e9)
     return Tiny(tmp_path)
+
+
+@pytest.fixture
+def engine(monkeypatch):
+    """The engine that all runs are given."""
+    recording = Recording()
+    monkeypatch.setattr(Engines, "engine", lambda _: recording)
+    return recording
 
 
 def happenings(chance: random.Random, names: list[str]) -> dict[int, list[tuple[str, str]]]:
@@ -105,15 +110,16 @@ def happenings(chance: random.Random, names: list[str]) -> dict[int, list[tuple[
     return days
 
 
-def wanted(place: Tiny) -> dict[tuple[int, int], frozenset[str]]:
+def wanted(tiny: Tiny) -> dict[tuple[int, int], frozenset[str]]:
     """Each block's scenes by plain geometry: the newest copy of each, by place and day."""
     newest: dict[tuple[str, str], dict] = {}
-    for file in sorted((place.folder / "catalogue").glob("*/*.json")):
+    for file in sorted((tiny.folder / "catalogue").glob("*/*.json")):
         item = json.loads(file.read_text())
         _, tile, day, *_ = item["id"].split("_")
         newest[tile, day] = item  # sequence 1 sorts after 0
-    grid, found = place.region.grid(), {}
-    for block in grid.blocks(32):
+    region, found = tiny.region, {}
+    layout = layout_of(region)
+    for block in enumerate_blocks(layout.window, layout.block, None, region.area.shape()):
         left, bottom, right, top = block.grid.bounds
         inside = set()
         for item in newest.values():
@@ -125,109 +131,98 @@ def wanted(place: Tiny) -> dict[tuple[int, int], frozenset[str]]:
     return found
 
 
-def tick(instance, day: int) -> tuple[list[str], str]:
-    """Partitions that the schedule starts on a day of June, or its reason for none."""
-    wired = resources()
-    context = dg.build_schedule_context(
-        instance=instance,
-        scheduled_execution_time=datetime(2024, 6, 1, 5, tzinfo=UTC) + timedelta(days=day - 1),
-        resources={name: wired[name] for name in ("regions", "catalogs", "cubes")},
-    )
-    partitions = month_partitions(wired["regions"].regions().values())
-    found = list(daily_update("month", partitions, 30)(context) or [])
-    skipped = "".join(r.skip_message or "" for r in found if isinstance(r, dg.SkipReason))
-    return [str(r.partition_key) for r in found if isinstance(r, dg.RunRequest)], skipped
-
-
-def build(place: Tiny, store: str, engine: Inline) -> None:
-    region = place.region
-    found = quarantine(list_scenes(region, MONTH, open_catalog(region.catalog)), region.recipe())
-    layout = layout_of(region)
-    plan = plan_month(region, MONTH, found, list(layout.grid.blocks(layout.block)))
-    build_month(plan, place.cube_at(store), engine, BY)
-
-
 @dataclass
 class Upkeep:
     """What was done in these days, and what would have done."""
 
-    place: Tiny
+    tiny: Tiny
+    job: dg.JobDefinition
     instance: dg.DagsterInstance
-    engine: Recording = field(default_factory=Recording)
+    engine: Recording
     published: dict[tuple[int, int], frozenset[str]] = field(default_factory=dict)
     least: int = 0
+    resumed: int = 0
     runs: int = 0
 
+    def morning(self, day: int) -> tuple[dg.ExecuteInProcessResult | None, str]:
+        """The day's tick and the run that it asks for, or why there is none."""
+        asked, reasons = tick(self.instance, FIRST + timedelta(days=day - 1))
+        if not asked:
+            return None, "".join(reasons)
+        ((key, request),) = asked.items()
+        assert key == "2024-06|tiny"
+        self.runs += 1
+        return run(self.job, self.instance, request), ""
+
     def day(self, day: int) -> None:
-        """The morning's tick, and the run that it starts."""
-        started, _ = tick(self.instance, day)
-        now = wanted(self.place)
-        if not started:
+        """A morning with nothing amiss: afterwards all that arrived is published."""
+        done, _ = self.morning(day)
+        now = wanted(self.tiny)
+        if done is None:
             assert not self.published or now == self.published
             return
-        self.runs += 1
+        assert done.success
+        composite, *_ = done.asset_materializations_for_node("cube")
+        self.resumed += composite.metadata["blocks resumed"].value
         self.least += sum(now[block] != self.published.get(block) for block in now)
         self.published = now
-        build(self.place, "cube", self.engine)
 
     def crash(self, day: int) -> bool:
-        """The day's run dies; the blocks that it had made are not made again. False: no run."""
-        if not tick(self.instance, day)[0]:
+        """The day's run fails when most blocks are made; False: there was no run."""
+        tip, made, self.engine.doomed = self.tiny.cube().tip(), self.engine.made, True
+        done, _ = self.morning(day)
+        if done is None:
             return False
-        tip, dying, before = self.place.cube().tip(), Crash(), (self.engine.made, self.least)
-        with pytest.raises(SystemExit):
-            build(self.place, "cube", dying)
-        assert self.place.cube().tip() == tip
-        self.day(day)
-        assert dying.made and self.engine.made - before[0] == self.least - before[1] - dying.made
-        self.engine.made += dying.made
+        failed = self.instance.get_run_by_id(done.run_id)
+        assert failed.status is dg.DagsterRunStatus.FAILURE and self.engine.made > made
+        assert self.tiny.cube().tip() == tip
+        assert "of today had these scenes" in self.held(day)
         return True
 
     def held(self, day: int) -> str:
         """A day whose tick starts nothing, and why."""
-        tip = self.place.cube().tip()
-        started, reason = tick(self.instance, day)
-        assert not started and self.place.cube().tip() == tip
+        tip = self.tiny.cube().tip()
+        done, reason = self.morning(day)
+        assert done is None and self.tiny.cube().tip() == tip
         return reason
 
 
-def happen(place: Tiny, events: list[tuple[str, str]]) -> None:
+def happen(tiny: Tiny, events: list[tuple[str, str]]) -> None:
     for what, name in events:
         if what == "in":
-            shutil.copytree(place.folder / "pool" / name, place.folder / "catalogue" / name)
+            shutil.copytree(tiny.folder / "pool" / name, tiny.folder / "catalogue" / name)
         else:
-            shutil.rmtree(place.folder / "catalogue" / name, ignore_errors=True)
+            shutil.rmtree(tiny.folder / "catalogue" / name, ignore_errors=True)
 
 
-def test_thirty_days(place):
-    catalogue, aside = place.folder / "catalogue", place.folder / "aside"
-    names = sorted(p.name for p in (place.folder / "pool").glob("*_0_L2A"))
+def test_thirty_days(tiny, job, instance, engine):
+    catalogue, aside = tiny.folder / "catalogue", tiny.folder / "aside"
+    names = sorted(p.name for p in (tiny.folder / "pool").glob("*_0_L2A"))
     days = happenings(random.Random(SEED), names)
+    upkeep = Upkeep(tiny, job, instance, engine)
     crashed = False
-    with dg.instance_for_test(temp_dir=str(place.folder)) as instance:
-        upkeep = Upkeep(place, instance)
-        for day in range(1, LAST + 1):
-            happen(place, days.get(day, []))
-            if day == OUTAGE:
-                catalogue.rename(aside)
-                assert "no such file or folder" in upkeep.held(day)
-                aside.rename(catalogue)
-            elif day == LOSS:
-                shutil.copytree(catalogue, aside)
-                for lost in sorted(catalogue.iterdir())[1:]:
-                    shutil.rmtree(lost)
-                assert "1 scenes are listed" in upkeep.held(day)
-                shutil.rmtree(catalogue)
-                aside.rename(catalogue)
-            elif day >= CRASH and not crashed:
-                crashed = upkeep.crash(day)
-            else:
-                upkeep.day(day)
+    for day in range(1, LAST + 1):
+        happen(tiny, days.get(day, []))
+        if day == OUTAGE:
+            catalogue.rename(aside)
+            assert "no such file or folder" in upkeep.held(day)
+            aside.rename(catalogue)
+        elif day == LOSS:
+            shutil.copytree(catalogue, aside)
+            for lost in sorted(catalogue.iterdir())[1:]:
+                shutil.rmtree(lost)
+            assert "1 scenes are listed" in upkeep.held(day)
+            shutil.rmtree(catalogue)
+            aside.rename(catalogue)
+        elif day >= CRASH and not crashed:
+            crashed = upkeep.crash(day)
+        else:
+            upkeep.day(day)
     fresh = Recording()
-    build(place, "fresh", fresh)
-    assert crashed
-    assert contents(place.cube()) == contents(place.cube_at("fresh"))
-    made, least = upkeep.engine.made, upkeep.least
+    build_month(tiny.plan(), tiny.cube_at("fresh"), fresh, BY)
+    assert crashed and upkeep.resumed
+    assert contents(tiny.cube()) == contents(tiny.cube_at("fresh"))
+    made, least = engine.made, upkeep.least
     print(
         f"\n{upkeep.runs} runs: {made} blocks made, {least} needed at least ({made / least:.3f}×); "
         f"{upkeep.runs * fresh.made} if every run made every block"

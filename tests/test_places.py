@@ -7,8 +7,8 @@ from conftest import BY
 from neve.build.engine import Inline
 from neve.build.month import build_month
 from neve.cube.layout import layout_of
+from neve.cube.opening import open_cube
 from neve.cube.places import explained, open_repository, s3_options, storage
-from neve.cube.store import open_cube
 from neve.errors import AskPerson, CubeMismatch, Retry
 from neve.opened import open as open_tree
 

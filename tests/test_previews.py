@@ -15,7 +15,7 @@ from neve.build.engine import Inline, Processes
 from neve.build.month import build_month
 from neve.build.plan import plan_month
 from neve.cube.layout import layout_of
-from neve.cube.store import open_cube
+from neve.cube.opening import open_cube
 from neve.errors import CubeMismatch, RegionInvalid
 from neve.opened import open as open_tree
 from neve.parts import Visual

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from conftest import aws_environment
 from hypothesis import given
 from hypothesis import strategies as st
 from images import UTM33, north_up, write_image
@@ -58,6 +59,16 @@ def test_a_range_file_reads_like_a_file(
             assert file.tell() == plain.tell()
 
 
+def test_a_file_that_is_read_over_and_over_is_given_up(tmp_path: Path) -> None:
+    (tmp_path / "a").write_bytes(bytes(100))
+    file = RangeFile(str(tmp_path / "a"), b"", 100, READS, 150)
+    assert file.read() == bytes(100)
+    file.seek(0)
+    with pytest.raises(ReadFailed, match="over and over"):
+        file.read()
+    assert file.again().read() == b""  # it shares the failure: GDAL gets nothing more
+
+
 class Flood(Handler):
     """Answers every range with 16 MB."""
 
@@ -81,6 +92,41 @@ def test_of_too_long_a_body_no_more_is_read_than_tells_so(path: str, most: str) 
     server = Loopback(Flood)
     with running(server), pytest.raises(Hiccup, match=f"got {most}"):
         fetch(f"{server.url}/{path}", [(0, 10)], False, READS)
+
+
+class Bucket(Handler):
+    """An S3 API that answers every range with as many bytes as the object's name says, of 1000."""
+
+    def do_GET(self) -> None:
+        size = int(self.path.rpartition("/")[2])
+        self.send_response(206)
+        self.send_header("Content-Length", str(max(size, 10)))
+        self.send_header("Content-Range", "bytes 0-9/1000")
+        self.send_header("Last-Modified", "Sat, 01 Jun 2024 00:00:00 GMT")
+        self.end_headers()
+        self.close_connection = size < 10
+        with contextlib.suppress(OSError):
+            for start in range(0, size, 0x10000):
+                self.wfile.write(bytes(min(0x10000, size - start)))
+                self.server.sent = start
+
+
+@pytest.mark.parametrize(
+    ("size", "told"), [(10, None), (9, "error"), (11, "11 bytes"), (2**28, "11 bytes")]
+)
+def test_a_store_that_answers_with_another_length_is_refused_before_memory_is_taken(
+    size: int, told: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = Loopback(Bucket)
+    aws_environment(monkeypatch, server.url)
+    href = f"s3://bucket/{size}"
+    with running(server):
+        if told is None:
+            assert fetch(href, [(0, 10)], True, READS) == ([bytes(10)], 1000)
+            return
+        with pytest.raises(Hiccup, match=told):
+            fetch(href, [(0, 10)], True, READS)
+    assert server.sent < 2**24
 
 
 class Said(socketserver.BaseRequestHandler):

@@ -20,8 +20,8 @@ from neve.build.month import build_month
 from neve.build.watching import months_to_watch
 from neve.cube.history import commits
 from neve.cube.layout import layout_of
+from neve.cube.opening import open_cube
 from neve.cube.places import open_repository
-from neve.cube.store import open_cube
 from neve.region import load
 from pipelines import backfill
 from pipelines.definitions import definitions
@@ -85,15 +85,18 @@ def test_a_loss_is_made_good_by_any_build_and_then_forgotten(tiny, job, instance
     file = next((tiny.folder / "scenes").glob("*20240608*")) / "B04.tif"
     whole = file.read_bytes()
     file.write_bytes(whole[:200])
-    for _ in range(2):  # each publishes, and loses again
-        assert run(job, instance, tick(instance)[0]["2024-06|tiny"]).success
+    for days in range(2):  # each publishes, and loses again
+        now = NOON + timedelta(days=days)
+        assert run(job, instance, tick(instance, now)[0]["2024-06|tiny"]).success
+        assert "2024-06|tiny" not in tick(instance, now)[0]
         assert next(commits(tiny.cube().repository)).lost
     file.write_bytes(whole)
     plan = tiny.plan()
     neighbour = replace(plan, region=plan.region.model_copy(update={"name": "neighbour"}))
     assert build_month(neighbour, tiny.cube(), Inline(), BY).recomputed
-    assert run(job, instance, tick(instance)[0]["2024-06|tiny"]).success
-    assert "2024-06|tiny" not in tick(instance)[0]
+    now = NOON + timedelta(days=2)
+    assert run(job, instance, tick(instance, now)[0]["2024-06|tiny"]).success
+    assert "2024-06|tiny" not in tick(instance, now + timedelta(days=1))[0]
 
 
 def test_an_outage_and_a_loss_of_scenes_hold_the_month_back(tiny, job, instance):

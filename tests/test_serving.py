@@ -1,5 +1,6 @@
 """The map server over HTTP: what it refuses, keeps, hands out, and how it starts and ends."""
 
+import http.client
 import re
 import shutil
 import signal
@@ -117,6 +118,11 @@ def test_what_was_not_foreseen_is_a_sentence_too(client, monkeypatch):
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
+def secure(headers) -> bool:
+    held = {name.lower(): value for name, value in headers.items()}
+    return all(held.get(name.lower()) == value for name, value in answers.SECURITY.items())
+
+
 def test_an_empty_repository_is_told_of_before_anything_listens(tmp_path):
     repository = ic.Repository.create(ic.local_filesystem_storage(str(tmp_path / "bare")))
     with pytest.raises(CubeMismatch, match=r"^bare: an empty repository"):
@@ -159,7 +165,7 @@ def test_it_is_read_only_and_answers_its_own_page_alone(client):
     # a page elsewhere whose name was made to point here
     refused = client.get("/api/cube", headers={"Host": "evil.test"})
     assert refused.status_code == 400
-    assert {name.lower() for name in answers.SECURITY} <= set(refused.headers)
+    assert secure(refused.headers)
     assert "text/html" in client.get("/").headers["content-type"]
 
 
@@ -260,7 +266,9 @@ def test_connections_on_which_nothing_comes_end_and_too_many_are_refused(cube, m
         silent, trickling, third, fourth = (
             stack.enter_context(socket.create_connection(address, 20)) for _ in range(4)
         )
-        assert client.get("/api/cube").status_code == 503
+        refused = client.get("/api/cube")
+        assert refused.status_code == 503
+        assert secure(refused.headers)
         trickling.send(b"GET / HTTP/1.1\r\n")
         for one in (silent, third, fourth):
             assert one.recv(1) == b""
@@ -271,6 +279,16 @@ def test_connections_on_which_nothing_comes_end_and_too_many_are_refused(cube, m
                 time.sleep(0.1)
         assert time.monotonic() < began + 15
         assert client.get("/api/cube").status_code == 200
+
+
+@pytest.mark.parametrize("sent", [b"\x16\x03\x01", b"GET / HTTP/1.1\r\nA: " + b"a" * 99_999])
+def test_what_is_no_request_is_answered_with_the_headers_too(client, sent):
+    with socket.create_connection((client.base_url.host, client.base_url.port), 20) as one:
+        one.sendall(sent + b"\r\n\r\n")
+        answer = http.client.HTTPResponse(one)
+        answer.begin()
+        assert answer.status == 400
+        assert secure(dict(answer.getheaders()))
 
 
 @pytest.mark.slow

@@ -11,10 +11,12 @@ from map_server import AFFINE
 from pyproj import Transformer
 from served_cube import client, cube
 
+from neve.cube.history import changes
 from neve.opened import open as open_tree
 from neve.serving import counting, describing
 from neve.serving.counting import CountingStore
 from neve.serving.describing import median_of
+from neve.serving.views import Views
 
 __all__ = ["client", "cube"]
 pytestmark = pytest.mark.filterwarnings(AFFINE)
@@ -81,6 +83,29 @@ def test_the_difference_of_two_versions_is_the_second_month(client, cube):
     backwards = client.get("/api/diff?from=main&to=first")
     assert backwards.status_code == 422
     assert "older snapshot first" in backwards.json()["error"]
+
+
+def test_versions_that_lie_too_far_apart_are_not_compared(client, cube, monkeypatch):
+    """As many commits as the chunks that they may touch are few."""
+    empty = cube.cube().history()[-1].id
+    paths = [f"/api/diff?from={older}" for older in (empty, "first")]
+    assert [client.get(path).status_code for path in paths] == [200, 200]
+    monkeypatch.setattr(counting, "MOST_LISTED", 1)
+    refused, answered = map(client.get, paths)
+    assert (refused.status_code, answered.status_code) == (422, 200)
+    assert "3 commits lie between" in refused.json()["error"]
+    touched = changes(cube.cube().repository, "first", "main").chunks
+    listed = sum(len(places) for level in touched.values() for places in level.values())
+    view = Views(cube.cube().repository, "cube").at("main")
+    assert describing._chunks_of_a_month(view) >= listed > 100
+
+
+def test_a_long_history_is_told_in_pieces(client, monkeypatch):
+    whole = client.get("/api/history").json()
+    monkeypatch.setattr(describing, "MOST_COMMITS", 2)
+    begin = client.get("/api/history").json()
+    rest = client.get("/api/history", params={"at": begin[-1]["parent"]}).json()
+    assert (len(begin), begin + rest) == (2, whole)
 
 
 def test_the_outlines_of_a_difference_share_one_projection(client, monkeypatch):

@@ -12,7 +12,8 @@ from patches import MONTH, REGION, Counting, contents, cube_at, make, plan_of
 from neve.build import staging
 from neve.build.engine import Inline
 from neve.build.month import Wishes, build_month
-from neve.cube.store import Cube, open_cube
+from neve.cube.opening import open_cube
+from neve.cube.store import Cube
 
 ALL, NEAR = slice(None), slice(0, 32)
 SMALL = REGION.model_copy(update={"block": 16})

@@ -9,7 +9,7 @@ from conftest import BY
 from neve.build.engine import Inline
 from neve.build.month import Wishes, build_month
 from neve.cube.layout import layout_of
-from neve.cube.store import open_cube
+from neve.cube.opening import open_cube
 from neve.errors import CubeMismatch, MonthConflict, RegionInvalid
 from neve.opened import open as open_tree
 

@@ -9,7 +9,8 @@ from served_cube import centre, expected, pixels, tile_of
 
 from neve.cube import creation
 from neve.cube.layout import layout_of
-from neve.cube.store import MAIN, open_cube
+from neve.cube.opening import open_cube
+from neve.cube.store import MAIN
 from neve.grid import Grid
 from neve.opened import open as open_tree
 from neve.region import Region

@@ -7,6 +7,7 @@ import dagster as dg
 from pipelines.partitions import month_partitions
 from pipelines.schedules import catalogue_watch, daily_update
 from pipelines.settings import resources
+from pipelines.watching import RUN_KEY
 
 NOON = datetime(2024, 7, 10, 5, tzinfo=UTC)
 
@@ -45,10 +46,12 @@ def partitions():
 
 
 def run(job, instance, request, **wishes):
+    """The run of a request, with the tags that Dagster's daemon gives it."""
     config = {"ops": {"cube": {"config": wishes}}} if wishes else {}
     return job.execute_in_process(
         instance=instance,
         partition_key=request.partition_key,
         run_config=config,
+        tags=request.tags | ({RUN_KEY: request.run_key} if request.run_key else {}),
         raise_on_error=False,
     )

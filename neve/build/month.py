@@ -101,22 +101,23 @@ def _attempt(
     if not change.works and not change.marked:
         staging.drop()
         return _unchanged(plan, cube, recorded, wishes, began)
-    resumed, made = _blocks(plan, change, transaction, staging, engine, progress)
-    report = _record(plan, change, transaction, recorded, resumed, made)
-    if not wishes.allow_shrink:
-        refuse_loss(plan, before, report.valid_pixels)
-    # An engine that runs in this process hands the same fork back; it is merged once.
-    forks = {id(result.fork): result.fork for result in made}
-    own_fork.merge(*forks.values())
-    previews = draw_previews(month_canvas(plan.layout, own_fork, index, _drawn(plan, change)))
-    checks = month_checks(plan, recorded, own_fork.store, _made(made, wishes))
-    message = (
-        f"{plan.region.name} {plan.month}: {len(plan.promised)} scenes, "
-        f"{report.recomputed} of {report.blocks} blocks"
-    )
-    told = _told(plan, report, provenance) | {"previews": previews}
-    with staging.kept_on_conflict():
-        snapshot = transaction.commit([own_fork], message, told)
+    with transaction.explained():
+        resumed, made = _blocks(plan, change, transaction, staging, engine, progress)
+        report = _record(plan, change, transaction, recorded, resumed, made)
+        if not wishes.allow_shrink:
+            refuse_loss(plan, before, report.valid_pixels)
+        # An engine that runs in this process hands the same fork back; it is merged once.
+        forks = {id(result.fork): result.fork for result in made}
+        own_fork.merge(*forks.values())
+        previews = draw_previews(month_canvas(plan.layout, own_fork, index, _drawn(plan, change)))
+        checks = month_checks(plan, recorded, own_fork.store, _made(made, wishes))
+        message = (
+            f"{plan.region.name} {plan.month}: {len(plan.promised)} scenes, "
+            f"{report.recomputed} of {report.blocks} blocks"
+        )
+        told = _told(plan, report, provenance) | {"previews": previews}
+        with staging.kept_on_conflict():
+            snapshot = transaction.commit([own_fork], message, told)
     staging.drop()
     return replace(
         report,

@@ -4,6 +4,7 @@ Belongs here: putting the blocks' cells together, writing each chunk once and lo
 written. Does not belong here: computing cells (``levels``), running blocks (``month``).
 """
 
+from collections import Counter
 from collections.abc import Sequence
 
 import numpy as np
@@ -12,6 +13,7 @@ from icechunk.session import ForkSession
 from neve.build.block import BlockResult, Stored, read_level, stored_arrays, write_level
 from neve.build.levels import Arrays
 from neve.cube.layout import Layout
+from neve.cuts import overlap, places
 from neve.errors import CheckFailed
 from neve.grid import Block, Grid
 
@@ -32,12 +34,10 @@ class SharedChunks:
         self._index = month_index
         self._stored: dict[int, Stored] = {}
         self._parts: dict[tuple[int, int, int], list[tuple[Grid, Arrays]]] = {}
-        self._missing: dict[tuple[int, int, int], int] = {}
-        for factor in layout.factors:
-            if not layout.owned(factor):
-                for block in blocks:
-                    for key in self._keys(factor, block.grid):
-                        self._missing[key] = self._missing.get(key, 0) + 1
+        shared = [factor for factor in layout.factors if not layout.owned(factor)]
+        self._missing = Counter(
+            key for factor in shared for block in blocks for key in self._keys(factor, block.grid)
+        )
 
     def add(self, result: BlockResult) -> None:
         """Take a block's coarse arrays; write the chunks that are complete with them.
@@ -56,13 +56,13 @@ class SharedChunks:
         factor, *_ = key
         level, chunk = self._present(key)
         for grid, arrays in parts:
-            cut, put = _overlap(grid, level)
+            cut, put = overlap(grid.slices, level.slices)
             for name, values in arrays.items():
                 chunk[name][put] = values[cut]
         write_level(self._arrays(factor), self._index, level, chunk)
         _, found = self._present(key)
         for grid, arrays in parts:
-            cut, put = _overlap(grid, level)
+            cut, put = overlap(grid.slices, level.slices)
             for name, values in arrays.items():
                 if not np.array_equal(found[name][put], values[cut], equal_nan=True):
                     raise CheckFailed(
@@ -71,11 +71,8 @@ class SharedChunks:
                     )
 
     def _keys(self, factor: int, block: Grid) -> list[tuple[int, int, int]]:
-        level = block.level(factor)
-        size = self._layout.chunk
-        rows = range(level.row // size, (level.row + level.height - 1) // size + 1)
-        cols = range(level.col // size, (level.col + level.width - 1) // size + 1)
-        return [(factor, i, j) for i in rows for j in cols]
+        unit = (self._layout.chunk, self._layout.chunk)
+        return [(factor, i, j) for i, j in places(block.level(factor).slices, unit)]
 
     def _arrays(self, factor: int) -> Stored:
         if factor not in self._stored:
@@ -90,15 +87,3 @@ class SharedChunks:
         return grid, {
             v.name: read_level(stored[v.name], self._index, grid) for v in self._layout.variables
         }
-
-
-def _overlap(one: Grid, other: Grid) -> tuple[tuple[slice, slice], tuple[slice, slice]]:
-    """What two pieces of one level share, counted within each."""
-    top, left = max(one.row, other.row), max(one.col, other.col)
-    bottom = min(one.row + one.height, other.row + other.height)
-    right = min(one.col + one.width, other.col + other.width)
-    first, second = (
-        (slice(top - g.row, bottom - g.row), slice(left - g.col, right - g.col))
-        for g in (one, other)
-    )
-    return first, second

@@ -22,7 +22,7 @@ from neve.build.levels import Arrays
 from neve.build.plan import MonthPlan, Work
 from neve.cube.records import Records
 from neve.cube.store import STAGING, Cube
-from neve.errors import MonthConflict, Retry
+from neve.errors import MonthConflict, NeveError, Retry
 
 # A month that takes less is not staged; staging takes at most a tenth of the time.
 SECONDS = 60.0
@@ -86,7 +86,7 @@ class Staging:
         """Remove the branch: the month is published."""
         try:
             self._cube.unstage(self._name)
-        except (ic.IcechunkError, Retry) as error:
+        except (ic.IcechunkError, NeveError) as error:
             self.trouble = str(error)
 
     def _keep(self) -> None:
@@ -94,7 +94,7 @@ class Staging:
             return
         try:
             self._flush()
-        except (ic.IcechunkError, Retry) as error:
+        except (ic.IcechunkError, NeveError) as error:
             self.trouble = str(error)
 
     def _flush(self) -> None:

@@ -76,7 +76,7 @@ class LocalCatalog:
             features = content["features"] if kind == "FeatureCollection" else [content]
             if not isinstance(features, list):
                 raise ValueError("features are no list")
-        except (OSError, ValueError, KeyError, RecursionError) as error:
+        except (OSError, ValueError, KeyError) as error:
             if file == self.path or _COLLECTION in text:  # nobody knows how many scenes it holds
                 raise CatalogUnavailable(
                     f"catalogue {file}: an item collection that cannot be read: "

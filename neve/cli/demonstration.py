@@ -3,10 +3,8 @@
 import shutil
 import sys
 from pathlib import Path
-from typing import NoReturn
 
-from tqdm import tqdm
-
+from neve.cli.bars import counted
 from neve.cli.building import build_month, project_folder
 from neve.cli.printing import described
 from neve.cli.tables import show
@@ -40,11 +38,8 @@ def demonstrate(folder: Path, as_json: bool = False) -> int:
     folder = folder.absolute()
     region = folder / "regions" / "demo.yaml"
     _make_room(folder, region)
-    # None: no bar where standard error is no terminal.
-    with tqdm(desc="synthetic scenes", unit="scene", disable=None) as bar:
-        items = write_scenes(
-            folder / "scenes", progress=lambda done, total: _show(bar, done, total)
-        )
+    with counted("scene", "synthetic scenes") as progress:
+        items = write_scenes(folder / "scenes", progress=progress)
     west, south, east, north = (
         side([item["bbox"][k] for item in items]) for k, side in enumerate((min, min, max, max))
     )
@@ -72,11 +67,6 @@ def _make_room(folder: Path, region: Path) -> None:
         if (folder / part).exists():
             shutil.rmtree(folder / part)
     region.parent.mkdir(parents=True, exist_ok=True)
-
-
-def _show(bar: "tqdm[NoReturn]", done: int, total: int) -> None:
-    bar.total = total
-    bar.update(done - bar.n)
 
 
 def _print_next(folder: Path) -> None:

@@ -7,9 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from tqdm import tqdm
-
 from neve.build.engine import Inline, Processes
+from neve.cli.bars import counted
 from neve.embeddings.consolidation import consolidate
 from neve.embeddings.layout import EmbeddingLayout, layout_of
 from neve.embeddings.tiles import Tile, find_tiles
@@ -45,13 +44,7 @@ def embed_tiles(asked: Asked, store: str, s3_options: Mapping[str, Any]) -> dict
     tiles, layout = _found(asked)
     workers = asked.workers or os.cpu_count() or 1
     engine = Inline() if workers < 0 else Processes(workers)
-    # None: no bar where standard error is no terminal.
-    with tqdm(unit="block", disable=None) as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
+    with counted("block") as progress:
         report = consolidate(tiles, layout, store, engine, progress, s3_options)
     return {"store": store} | asdict(report)
 

@@ -2,17 +2,17 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NoReturn
+from typing import Any
 
 import icechunk as ic
 import zarr
 from obstore.exceptions import BaseError
 from obstore.store import S3Store
-from tqdm import tqdm
 from zarr.abc.store import Store
 from zarr.core.sync import sync
 from zarr.storage import LocalStore, ObjectStore
 
+from neve.cli.bars import counted
 from neve.cube.locking import lock_of, locked
 from neve.cube.places import local_folder, open_repository
 from neve.errors import AskPerson, CubeMismatch, Retry
@@ -32,15 +32,14 @@ def add_levels(location: str, wanted: Wanted, s3_options: Options) -> str | None
     """
     found = _zarr(location, s3_options, "r+")
     target = open_repository(location, s3_options) if found is None else found
-    # None: no bar where standard error is no terminal.
     with (
-        tqdm(unit="window", disable=None) as bar,
+        counted("window") as show,
         _explained(location),
         locked(lock_of(location)),
     ):
 
         def progress(name: str, done: int, total: int) -> None:
-            _show(bar, name, done, total)
+            show(done, total, name)
 
         if isinstance(target, zarr.Group):
             add_to_zarr(target, wanted, progress)
@@ -118,10 +117,3 @@ def wanted_levels(factors: str, methods: Sequence[str], crs: str, nest: bool) ->
     except ValueError as error:
         raise AskPerson(f"overviews: {error}; e.g. --factors 4,16 --method SCL=mode") from error
     return Wanted(chain, chosen, crs or None, nest)
-
-
-def _show(bar: "tqdm[NoReturn]", name: str, done: int, total: int) -> None:
-    bar.set_description(name)
-    bar.total = total
-    bar.n = done
-    bar.refresh()

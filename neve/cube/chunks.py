@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
-from neve.cube.codec import Array, ChunkCodec, codec_of, key_of
+from neve.cube.codec import Array, ChunkCodec, absent, codec_of, key_of
 
 # How many chunks are encoded before their bytes are handed over: bounds memory.
 BATCH = 64
@@ -73,8 +73,7 @@ def _chunks(
     for offsets in product(*counts):
         part = values[_window(offsets, array.chunks)]
         if part.shape != array.chunks:
-            fill = 0 if array.fill_value is None else array.fill_value
-            whole = np.full(array.chunks, fill, array.dtype)
+            whole = absent(array, array.chunks)
             whole[_window((0,) * part.ndim, part.shape)] = part
             part = whole
         corner = zip(start, offsets, array.chunks, strict=True)

@@ -7,6 +7,7 @@ zarr-python's pipeline spends 1–3 ms a chunk beside the codec itself, most of 
 loop. What is not plain (shards, filters, several compressors) is left to it.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -67,6 +68,11 @@ def codec_of(array: Array) -> ChunkCodec | None:
         case _:
             return None
     return ChunkCodec(array.chunks, dtype, compressor)
+
+
+def absent(array: Array, shape: Sequence[int]) -> NDArray[Any]:
+    """What chunks that are not stored hold: fill, or 0 where an array of Zarr 2 has none."""
+    return np.full(shape, 0 if array.fill_value is None else array.fill_value, array.dtype)
 
 
 def key_of(array: Array, position: tuple[int, ...]) -> str:

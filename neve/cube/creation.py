@@ -17,6 +17,7 @@ from zarr.codecs import BloscCodec
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.errors import GroupNotFoundError
+from zarr.storage import StorePath
 
 from neve.cube import chunks, geozarr, records
 from neve.cube.layout import Layout, Preview, month_after
@@ -32,6 +33,8 @@ PREVIEWS = {
     "pca": "first three principal components as red, green and blue, equalised",
 }
 EPOCH = date(1970, 1, 1)
+# The arrays that tell when the periods of a group begin and end.
+TIME_AXIS = ("time", "time_bnds")
 
 
 def create(store: Store, layout: Layout) -> None:
@@ -72,46 +75,58 @@ def check(store: Store, layout: Layout) -> None:
 def extend_time(store: Store, layout: Layout, month: str) -> None:
     """Make the time axis reach ``month``; nothing happens where it does already."""
     length = layout.month_index(month) + 1
-    root = zarr.open_group(store, mode="r+")
-    if _array(root, "blocks/time").shape[0] >= length:  # all axes have one length
+    if time_length(store) >= length:
         return
     starts = [_month_start(layout.start, k) for k in range(length + 1)]
-    names = (*map(geozarr.level_name, layout.levels), "blocks")
-    set_periods([zarr.open_group(store, path=name, mode="r+") for name in names], starts)
+    set_periods(store, _timed(layout), starts)
 
 
-def set_periods(groups: Sequence[zarr.Group], starts: Sequence[int]) -> None:
-    """Make the time axis of the groups' arrays the periods between ``starts``, days since EPOCH."""
-    sync(_lengthen([(group.store, group.path) for group in groups], len(starts) - 1))
+def time_length(store: Store) -> int:
+    """How many months the time axis has: all axes have one length."""
+    (told,) = sync(_metadata([StorePath(store, "blocks/time")]))
+    return int(told["shape"][0])
+
+
+def set_periods(store: Store, arrays: Sequence[str], starts: Sequence[int]) -> None:
+    """Make the time axis of the arrays the periods between ``starts``, days since EPOCH.
+
+    ``arrays``: the paths of all that have one, also of those that tell the periods. Their metadata
+    are changed as the format has it: zarr's own way takes some 2 ms of CPU an array, and a cube
+    with all indices has a thousand.
+    """
     bounds = np.stack([starts[:-1], starts[1:]], axis=1).astype(np.int32)
-    axes = {"time": bounds[:, 0], "time_bnds": bounds}
+    axes = dict(zip(TIME_AXIS, (bounds[:, 0], bounds), strict=True))
+    places = [StorePath(store, path) for path in arrays]
+    found = sync(_metadata(places))
+    for told in found:
+        told["shape"][0] = len(bounds)
+    sync(_set_metadata(places, found))
     chunks.write(
         [
-            (_array(group, name), (0,) * values.ndim, values)
-            for group in groups
-            for name, values in axes.items()
+            (zarr.Array.from_dict(place, told), (0,) * values.ndim, values)
+            for place, told in zip(places, found, strict=True)
+            if (values := axes.get(place.path.rpartition("/")[2])) is not None
         ]
     )
 
 
-async def _lengthen(groups: Sequence[tuple[Store, str]], length: int) -> None:
-    """Set the lengths in the arrays' metadata as the format has it: zarr's own way takes some
-    2 ms of CPU an array, and a cube with all indices has a thousand."""
+async def _metadata(arrays: Sequence[StorePath]) -> list[dict[str, Any]]:
+    found = await asyncio.gather(*((array / "zarr.json").get() for array in arrays))
+    return [json.loads(told.to_bytes()) for told in found if told]
 
-    async def lengthen(store: Store, key: str) -> None:
-        found = await store.get(key, default_buffer_prototype())
-        told = json.loads(found.to_bytes()) if found else {}
-        if (told.get("dimension_names") or ())[:1] == ["time"]:
-            told["shape"][0] = length
-            changed = json.dumps(told).encode()
-            await store.set(key, default_buffer_prototype().buffer.from_bytes(changed))
 
-    keys = [
-        (store, f"{path}/{name}/zarr.json")
-        for store, path in groups
-        async for name in store.list_dir(path)
-    ]
-    await asyncio.gather(*(lengthen(*key) for key in keys))
+async def _set_metadata(arrays: Sequence[StorePath], metadata: Sequence[dict[str, Any]]) -> None:
+    make = default_buffer_prototype().buffer.from_bytes
+    values = [make(json.dumps(told).encode()) for told in metadata]
+    await asyncio.gather(*((a / "zarr.json").set(v) for a, v in zip(arrays, values, strict=True)))
+
+
+def _timed(layout: Layout) -> list[str]:
+    """The paths of all arrays that have a time axis."""
+    pixels = [*(v.name for v in layout.variables), *(p.name for p in layout.previews)]
+    groups = {geozarr.level_name(factor): pixels for factor in layout.levels}
+    groups["blocks"] = list(records.arrays(layout))
+    return [f"{group}/{name}" for group in groups for name in (*groups[group], *TIME_AXIS)]
 
 
 def create_level(root: zarr.Group, native: Grid, factor: int) -> zarr.Group:
@@ -216,12 +231,6 @@ def _write(
         attributes=attributes,
     )
     array[...] = values
-
-
-def _array(group: zarr.Group, name: str) -> zarr.Array[Any]:
-    array = group[name]
-    assert isinstance(array, zarr.Array)
-    return array
 
 
 def _month_start(start: str, offset: int) -> int:

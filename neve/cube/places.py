@@ -19,7 +19,15 @@ from neve.errors import AskPerson, CubeMismatch, Retry
 SCHEMES = "s3://bucket/prefix, gs://bucket/prefix, az://account/container/prefix, "
 SCHEMES += "al://org/repository, memory://name or a folder"
 CREATING_SECONDS = 10
-PASSING = ("connect", "timeout", "timed out", "slow down", "InternalError", "ServiceUnavailable")
+PASSING = (
+    "connect",
+    "timeout",
+    "timed out",
+    "slow down",
+    "SlowDown",
+    "InternalError",
+    "ServiceUnavailable",
+)
 FULL = ("No space left", "quota exceeded")
 # What Icechunk says where something is, and no repository yet.
 UNCLEAN = "clean prefixes"

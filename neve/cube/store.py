@@ -1,18 +1,18 @@
 """The Icechunk repository of a region, and the transaction that publishes a month.
 
-Belongs here: opening and creating repositories, beginning at a known snapshot, merging forks,
-the one commit on ``main`` and what may happen beside it. Does not belong here: what is in the
-arrays (``layout``, ``block``).
+Belongs here: beginning at a known snapshot, merging forks, the one commit on ``main`` and what may
+happen beside it. Does not belong here: opening and creating repositories (``opening``), what is in
+the arrays (``layout``, ``block``).
 
 Forks are always merged into a session opened on main's tip, after comparing that tip with the
 base they were made from: Icechunk itself would let a stale fork overwrite another writer.
 """
 
+import pickle
 import random
-import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,20 +24,18 @@ from icechunk.session import ForkSession
 
 from neve.cube import creation, places
 from neve.cube.layout import Layout
-from neve.cube.locking import lock_of, locked
-from neve.errors import CubeMismatch, MonthConflict
+from neve.cube.locking import locked
+from neve.errors import MonthConflict
 
 MAIN = "main"
 COMMIT_ATTEMPTS = 60
-# Losers of a race wait a random time, up to twice this, four times, … 32 times as long.
-PAUSE_SECONDS = 0.1
+# Losers of a race wait a random time of up to 2, 4, … 32 times as long as the commit took them.
+DOUBLINGS = 5
 # Clocks of two machines may differ by this: a commit must be younger than the one it stands on.
 AHEAD_SECONDS = 5.0
 # No session commits that is older; ``tidying`` leaves alone what may be a younger one's.
 LONGEST = timedelta(days=7)
 STAGING = "staging."
-# Months per manifest: a commit rewrites one manifest per array, a cold open reads few of them.
-MONTHS_PER_MANIFEST = 12
 
 
 @dataclass(frozen=True)
@@ -55,6 +53,11 @@ class Cube:
         with locked(self.lock):
             yield
 
+    @property
+    def fleeting(self) -> bool:
+        """Whether the cube is in this process's memory."""
+        return self.location.startswith("memory:")
+
     def tip(self) -> str:
         """Snapshot id of main."""
         return self.repository.lookup_branch(MAIN)
@@ -70,7 +73,11 @@ class Cube:
             session = self.repository.writable_session(MAIN)
             base = session.snapshot_id
             creation.extend_time(session.store, self.layout, month)
-            return Transaction(self, month, base, began, session.fork(), session.fork())
+            fork = session.fork()
+            # Where the axis grew each ``fork()`` writes a snapshot of its own; a copy does not, but
+            # would find nothing in a store that is this process's memory.
+            own = session.fork() if self.fleeting else pickle.loads(pickle.dumps(fork))
+            return Transaction(self, month, base, began, fork, own)
 
     def staged(self, name: str) -> ic.IcechunkStore | None:
         """What ``stage`` has put on the branch ``name``; None where there is nothing."""
@@ -126,6 +133,7 @@ class Transaction:
         told = {**metadata, "attempt": uuid4().hex}
         for lost in range(COMMIT_ATTEMPTS):
             with self.cube.guarded():
+                started = time.monotonic()
                 session = self.cube.repository.writable_session(MAIN)
                 creation.extend_time(session.store, self.cube.layout, self.month)
                 session.merge(*merged)
@@ -141,7 +149,7 @@ class Transaction:
                     if not isinstance(error, ic.ConflictError) and not again:
                         raise
             # Main's tip was made by a faster clock, or another writer has just moved main.
-            longest = PAUSE_SECONDS * 2 ** min(lost, 5)
+            longest = (time.monotonic() - started) * 2 ** min(lost + 1, DOUBLINGS)
             time.sleep(AHEAD_SECONDS / COMMIT_ATTEMPTS if ahead else random.uniform(0, longest))
         raise MonthConflict(
             f"{self.cube.layout.name} {self.month}: main moved {COMMIT_ATTEMPTS} times while "
@@ -157,13 +165,25 @@ class Transaction:
                 return info.id
         return None
 
-    def _refuse_stale(self, session: ic.Session) -> None:
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        """Where an attempt that is too old stumbles over the store, raises ``MonthConflict``."""
+        try:
+            yield
+        except ic.IcechunkError:
+            self._refuse_old()
+            raise
+
+    def _refuse_old(self) -> None:
         if datetime.now(UTC) - self.began > LONGEST:
             raise MonthConflict(
                 f"{self.cube.layout.name} {self.month}: the attempt took longer than "
                 f"{LONGEST.days} days, and its chunks may have been tidied away; run again, with "
                 "more workers: finished blocks are taken over"
             )
+
+    def _refuse_stale(self, session: ic.Session) -> None:
+        self._refuse_old()
         if (tip := session.snapshot_id) == self.base:
             return
         index = self.cube.layout.month_index(self.month)
@@ -191,60 +211,3 @@ class Transaction:
                 f"{self.cube.layout.name} {self.month}: another writer changed "
                 f"{(conflicts or reshaped)[0]} in {tip} since {self.base}; run again to recompute"
             )
-
-
-def open_cube(location: str, layout: Layout, s3_options: Mapping[str, Any] | None = None) -> Cube:
-    """Open a region's repository, creating it with an empty layout where there is none.
-
-    Raises ``CubeMismatch`` when the store holds something else than ``layout``, ``Retry`` or
-    ``AskPerson`` when the place cannot be reached.
-    """
-    folder, lock = places.local_folder(location), lock_of(location)
-    with places.explained(location):
-        if folder is None:
-            repository = places.open_or_create(location, _config(), s3_options)
-            _initialise(repository, layout)
-        else:
-            with locked(lock):
-                repository = _open_local(folder.resolve(), layout)
-        creation.check(repository.readonly_session(MAIN).store, layout)
-    return Cube(repository, layout, lock, location)
-
-
-def _open_local(folder: Path, layout: Layout) -> ic.Repository:
-    """The repository in a folder; a new one appears there whole, with its empty layout."""
-    place = places.storage(str(folder))
-    if ic.Repository.exists(place):
-        repository = ic.Repository.open(place, config=_config())
-        _initialise(repository, layout)
-        return repository
-    if folder.exists() and any(folder.iterdir()):
-        raise CubeMismatch(f"store {folder}: not empty, and no repository; name another folder")
-    begun = folder.with_name(folder.name + ".creating")
-    shutil.rmtree(begun, ignore_errors=True)
-    new = ic.Repository.create(places.storage(str(begun)), config=_config())
-    new.save_config()
-    _initialise(new, layout)
-    begun.rename(folder)
-    return ic.Repository.open(place, config=_config())
-
-
-def _initialise(repository: ic.Repository, layout: Layout) -> None:
-    """Commit the empty layout unless main holds something already."""
-    session = repository.writable_session(MAIN)
-    if len(list(repository.ancestry(snapshot_id=session.snapshot_id))) > 1:
-        return
-    creation.create(session.store, layout)
-    # Another writer may create it first; ``check`` tells whether it is the same.
-    with suppress(ic.ConflictError):
-        session.commit(f"{layout.name}: empty cube", metadata={"region": layout.name})
-
-
-def _config() -> ic.RepositoryConfig:
-    config = ic.RepositoryConfig.default()
-    time_axis = ic.ManifestSplitDimCondition.DimensionName("time")
-    splitting = ic.ManifestSplittingConfig.from_dict(
-        {ic.ManifestSplitCondition.AnyArray(): {time_axis: MONTHS_PER_MANIFEST}}
-    )
-    config.manifest = ic.ManifestConfig(splitting=splitting)
-    return config

@@ -11,7 +11,6 @@ to thread, which takes two to four times the CPU of decoding it.
 import asyncio
 import os
 from collections.abc import AsyncIterator, Callable, Sequence
-from itertools import product
 from math import ceil
 from pathlib import Path
 from typing import Any, cast
@@ -23,10 +22,10 @@ from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 from zarr.storage import LocalStore
 
-from neve.cube.codec import Array, ChunkCodec, codec_of, key_of
+from neve.cube.codec import Array, ChunkCodec, absent, codec_of, key_of
+from neve.cuts import Cut, overlap, places
 
 Span = tuple[str, int, int]  # a file, the first byte, how many (-1: all)
-Cut = tuple[slice, ...]
 NATIVE = int(cast(int, ChunkType.native))  # an Enum in its stub only
 
 
@@ -122,11 +121,10 @@ def read(array: Array, cut: Cut) -> NDArray[Any]:
     codec = codec_of(array)
     if codec is None:
         return np.asarray(array[cut])
-    sizes = zip(cut, array.chunks, strict=True)
-    places = list(product(*(range(s.start // n, ceil(s.stop / n)) for s, n in sizes)))
+    touched = list(places(cut, array.chunks))
     values = _empty(array, cut)
-    found = sync(_got(array.store, [key_of(array, place) for place in places]))
-    for place, data in zip(places, found, strict=True):
+    found = sync(_got(array.store, [key_of(array, place) for place in touched]))
+    for place, data in zip(touched, found, strict=True):
         if data is not None:
             corner = [k * n for k, n in zip(place, array.chunks, strict=True)]
             _paste(codec.decode(data), corner, values, cut)
@@ -140,8 +138,7 @@ async def _got(store: Any, keys: Sequence[str]) -> list[bytes | None]:
 
 
 def _empty(array: Array, cut: Cut) -> NDArray[Any]:
-    fill = 0 if array.fill_value is None else array.fill_value
-    return np.full([s.stop - s.start for s in cut], fill, array.dtype)
+    return absent(array, [s.stop - s.start for s in cut])
 
 
 def _in_icechunk(
@@ -191,12 +188,9 @@ def _file(path: str, offset: int, length: int) -> bytes:
 
 def _paste(chunk: NDArray[Any], corner: Sequence[int], values: NDArray[Any], cut: Cut) -> None:
     """Copy what of a chunk lies in the window."""
-    put, take = [], []
-    for first, size, s in zip(corner, chunk.shape, cut, strict=True):
-        start, stop = max(first, s.start), min(first + size, s.stop)
-        put.append(slice(start - s.start, stop - s.start))
-        take.append(slice(start - first, stop - first))
-    values[tuple(put)] = chunk[tuple(take)]
+    whole = [slice(first, first + size) for first, size in zip(corner, chunk.shape, strict=True)]
+    put, take = overlap(cut, whole)
+    values[put] = chunk[take]
 
 
 async def _collected[T](items: AsyncIterator[T]) -> list[T]:

@@ -102,17 +102,21 @@ def consolidate(
         "valid_fraction": valid / pixels,
     }
     message = f"embeddings of {layout.year} in {layout.grid.crs}: {len(tiles)} tiles"
+    with locked(lock):
+        if datetime.now(UTC) - began > LONGEST:
+            raise MonthConflict(
+                f"{location}: this took longer than {LONGEST.days} days, and its chunks may "
+                "have been tidied away; run again, with more workers"
+            )
+        snapshot = _committed(session, location, message, told)
+    return Report(snapshot, len(tiles), len(tasks), valid)
+
+
+def _committed(session: ic.Session, location: str, message: str, told: dict[str, Any]) -> str:
     try:
-        with locked(lock):
-            if datetime.now(UTC) - began > LONGEST:
-                raise MonthConflict(
-                    f"{location}: this took longer than {LONGEST.days} days, and its chunks may "
-                    "have been tidied away; run again, with more workers"
-                )
-            snapshot = session.commit(message, metadata=told)
+        return str(session.commit(message, metadata=told))
     except ic.ConflictError as error:
         raise MonthConflict(f"{location}: another writer committed meanwhile; run again") from error
-    return Report(snapshot, len(tiles), len(tasks), valid)
 
 
 def _meetings(tiles: list[Tile], layout: EmbeddingLayout) -> list[tuple[Block, tuple[Tile, ...]]]:

@@ -105,7 +105,9 @@ def create(store: Store, layout: EmbeddingLayout) -> None:
     groups = [creation.create_level(root, layout.grid, factor) for factor in layout.levels]
     for factor, group in zip(layout.levels, groups, strict=True):
         _create_arrays(group, layout, factor)
-    creation.set_periods(groups, starts)
+    previews = (preview.name for preview in layout.previews)
+    names = ("embeddings", "scales", *previews, *creation.TIME_AXIS)
+    creation.set_periods(store, [f"{g.path}/{name}" for g in groups for name in names], starts)
 
 
 def _create_arrays(group: zarr.Group, layout: EmbeddingLayout, factor: int) -> None:

@@ -82,17 +82,20 @@ def add_to_icechunk(
         repo.create_branch(WORK_BRANCH, base)
     session = repo.writable_session(WORK_BRANCH)
 
-    def save(_: zarr.Group) -> zarr.Group:
-        nonlocal session
+    def keep() -> None:
         if session.snapshot_id == base:
             session.commit(message, {STATE: base})
         else:
             session.amend(message, metadata={STATE: base})
+
+    def save(_: zarr.Group) -> zarr.Group:
+        nonlocal session
+        keep()
         session = repo.writable_session(WORK_BRANCH)
         return zarr.open_group(session.store, mode="r+")
 
     _add(zarr.open_group(session.store, mode="r+"), wanted, _Run(progress, save, folder))
-    save(zarr.open_group(session.store, mode="r+"))
+    keep()
     snapshot = repo.lookup_branch(WORK_BRANCH)
     try:
         repo.reset_branch(branch, snapshot, from_snapshot_id=base)

@@ -10,7 +10,7 @@ from collections import Counter, deque
 from collections.abc import Generator, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import closing
-from itertools import batched, product
+from itertools import batched
 from threading import Event
 from typing import Any
 
@@ -18,11 +18,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neve.cube import chunks
-from neve.cube.codec import Array
+from neve.cube.codec import Array, absent
 from neve.cube.stored_chunks import StoredChunks
+from neve.cuts import Cut, bounds, overlap, places
 from neve.overviews import pooling as overviews
 from neve.pyramids.keeping import KeptChunks
-from neve.pyramids.plan import Cut, Level, RasterPlan, Window, overlap, spanned
+from neve.pyramids.plan import Level, RasterPlan, Window, spanned
 
 Values = NDArray[Any]
 Written = tuple[Array, Sequence[int], Values]  # an array, the first index on each axis, values
@@ -147,34 +148,28 @@ class _Objects:
     def put(self, cut: Cut, cells: Values) -> Iterator[Written]:
         """Take the cells of a native window; gives the objects that are complete with them."""
         place = self._plan.place(cut, self._level.factor)
-        for key in self._keys(place):
-            bounds = self._bounds(key)
+        for key in places(place, self._level.unit):
+            whole = self._bounds(key)
             values = self._open.get(key)
             if values is None:
-                values = self._open[key] = self._begin(key, bounds)
-            target, source = zip(*map(overlap, bounds, place), strict=True)
+                values = self._open[key] = self._begin(key, whole)
+            target, source = overlap(whole, place)
             values[target] = cells[source]
             self._missing[key] -= 1
             if not self._missing[key]:
-                yield self._written(bounds, self._open.pop(key))
+                yield self._written(whole, self._open.pop(key))
 
     def begun(self) -> list[Written]:
         """The objects that are not complete, as they are so far."""
         return [self._written(self._bounds(key), values) for key, values in self._open.items()]
 
-    def _written(self, bounds: Cut, values: Values) -> Written:
-        return self._target, [s.start for s in bounds], values
+    def _written(self, whole: Cut, values: Values) -> Written:
+        return self._target, [s.start for s in whole], values
 
-    def _begin(self, key: Window, bounds: Cut) -> Values:
+    def _begin(self, key: Window, whole: Cut) -> Values:
         if key in self._begun:
-            return np.array(self._target[bounds])
-        fill = 0 if self._target.fill_value is None else self._target.fill_value  # Zarr 2: none
-        return np.full([s.stop - s.start for s in bounds], fill, self._target.dtype)
-
-    def _keys(self, place: Cut) -> Iterator[Window]:
-        spans = zip(place, self._level.unit, strict=True)
-        return product(*(range(s.start // u, (s.stop - 1) // u + 1) for s, u in spans))
+            return np.array(self._target[whole])
+        return absent(self._target, [s.stop - s.start for s in whole])
 
     def _bounds(self, key: Window) -> Cut:
-        sizes = zip(key, self._level.unit, self._level.shape, strict=True)
-        return tuple(slice(k * u, min((k + 1) * u, size)) for k, u, size in sizes)
+        return bounds(key, self._level.unit, self._level.shape)

@@ -9,7 +9,6 @@ for every window that has a part of it.
 
 from collections.abc import Sequence
 from concurrent.futures import Future
-from itertools import product
 from math import prod
 from threading import Lock
 from typing import Any
@@ -18,7 +17,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from neve.cube.stored_chunks import StoredChunks
-from neve.pyramids.plan import Cut, RasterPlan, Window, overlap
+from neve.cuts import Cut, bounds, overlap, places
+from neve.pyramids.plan import RasterPlan, Window
 
 KEPT = 2**28  # bytes of decoded chunks; beyond, the oldest go and may be decoded again
 
@@ -43,15 +43,13 @@ class KeptChunks:
     def read(self, cut: Cut) -> NDArray[Any]:
         """The values of a window within the array."""
         values = np.empty([s.stop - s.start for s in cut], self._raster.dtype)
-        sizes = zip(cut, self._raster.chunks, strict=True)
-        for place in product(*(range(s.start // n, (s.stop - 1) // n + 1) for s, n in sizes)):
-            spans = zip(place, self._raster.chunks, self._raster.shape, strict=True)
-            bounds = tuple(slice(k * n, min((k + 1) * n, size)) for k, n, size in spans)
-            target, source = zip(*map(overlap, cut, bounds), strict=True)
-            values[target] = self._chunk(place, bounds)[source]
+        for place in places(cut, self._raster.chunks):
+            whole = bounds(place, self._raster.chunks, self._raster.shape)
+            target, source = overlap(cut, whole)
+            values[target] = self._chunk(place, whole)[source]
         return values
 
-    def _chunk(self, place: Window, bounds: Cut) -> NDArray[Any]:
+    def _chunk(self, place: Window, whole: Cut) -> NDArray[Any]:
         """A chunk's values; whoever asks first reads, others wait for it."""
         with self._lock:
             chunk = self._kept.pop(place, None)
@@ -64,7 +62,7 @@ class KeptChunks:
                 del self._kept[next(iter(self._kept))]
         if first:
             try:
-                chunk.set_result(self._stored.read(bounds))
+                chunk.set_result(self._stored.read(whole))
             except BaseException as error:
                 chunk.set_exception(error)
         return chunk.result()

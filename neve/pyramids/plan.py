@@ -21,6 +21,7 @@ from math import ceil, lcm, prod
 import numpy as np
 from numpy.typing import NDArray
 
+from neve.cuts import Cut, bounds
 from neve.overviews import pooling as overviews
 from neve.pyramids.dataset import Raster
 
@@ -29,7 +30,6 @@ WHOLE = 16  # times the budget that a window may take so that it cuts no chunk
 SMALL = 4  # smaller windows are joined up to this share of the budget, which stays in the L2 cache
 Shape = tuple[int, ...]
 Window = tuple[int, ...]  # counted in windows from the array's origin, one number per dimension
-Cut = tuple[slice, ...]
 
 
 @dataclass(frozen=True)
@@ -100,8 +100,7 @@ class RasterPlan:
 
     def cut(self, window: Window) -> Cut:
         """The window as slices of the native array."""
-        sizes = zip(window, self.window, self.raster.shape, strict=True)
-        return tuple(slice(k * w, min((k + 1) * w, size)) for k, w, size in sizes)
+        return bounds(window, self.window, self.raster.shape)
 
     def place(self, cut: Cut, factor: int) -> Cut:
         """Where the cells of a native window lie in a level's array."""
@@ -118,15 +117,6 @@ class RasterPlan:
         """Whether an absent native chunk gives other cells than an absent chunk of a level."""
         absent, nodata = self.raster.background, self.raster.nodata
         return self.method == "sum" and not (absent == nodata or np.isnan(absent))
-
-
-def overlap(frame: slice, other: slice) -> tuple[slice, slice]:
-    """What two slices share, counted from the start of each."""
-    start, stop = max(frame.start, other.start), min(frame.stop, other.stop)
-    return (
-        slice(start - frame.start, stop - frame.start),
-        slice(start - other.start, stop - other.start),
-    )
 
 
 def spanned(first: NDArray[np.int64], last: NDArray[np.int64]) -> Counter[Window]:

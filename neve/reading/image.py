@@ -23,9 +23,10 @@ from pyproj import CRS
 from neve.errors import ReadFailed
 from neve.grid import Grid
 from neve.reading.averaging import Clear, Sums
+from neve.reading.checksums import verify
 from neve.reading.cog import Cog, Level, Unsupported
 from neve.reading.interpolating import interpolate
-from neve.reading.ranges import Reads, remote, verify
+from neve.reading.ranges import Reads, remote
 from neve.reading.rasters import Raster
 from neve.reading.warping import Lattice, Planes, Window, footprint, ratio, touched
 from neve.scenes.hrefs import shown
@@ -63,10 +64,10 @@ def open_image(asset: Asset, crs: str, reads: Reads) -> Image:
             f"{shown(asset.href)}: {image.size} bytes, its item says {asset.size}: "
             "truncated, or replaced since the item was written"
         )
-    if asset.checksum is not None:
-        verify(asset.href, asset.checksum, image.size, reads)
-    sure = asset.checksum is not None and reads.verify == "all"
-    if remote(asset.href) and isinstance(image, Raster) and image.plain and not sure:
+    sums = verify(asset.href, asset.checksum, image.size, reads) if asset.checksum else b""
+    if sums and isinstance(image, Raster):  # GDAL may not see that later answers differ
+        image = Raster(asset.href, reads, sums)
+    if remote(asset.href) and isinstance(image, Raster) and image.plain and not sums:
         raise ReadFailed(
             f"{shown(asset.href)}: not compressed, so that zeros of a broken server cannot be told "
             "from nodata; compress the file, or have checksums checked (reading: {verify: all})"

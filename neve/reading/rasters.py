@@ -6,12 +6,14 @@ failures from its cache.
 """
 
 import contextlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextvars import Context
 from functools import partial
 from uuid import uuid4
 
 import numpy as np
 import rasterio
+from rasterio._vsiopener import _opener_registration
 from rasterio.windows import Window as RasterWindow
 
 from neve.errors import ReadFailed
@@ -24,6 +26,32 @@ from neve.scenes.hrefs import shown
 # What GDAL may read of the smallest file, again and again.
 _LEAST = 2**20
 
+# Files that GDAL may open now, by name.
+_sources: dict[str, RangeFile] = {}
+
+
+def _open(path: str, mode: str = "rb") -> RangeFile:
+    name = path.rpartition("/")[2]
+    if name not in _sources:  # GDAL asks for companions (.aux.xml, .ovr) too
+        raise FileNotFoundError(path)
+    return _sources[name].again()
+
+
+# ``rasterio.open(…, opener=…)`` installs a handler in GDAL and removes it again; threads that look
+# for theirs meanwhile crash the process. This one stays; it is known in one context alone.
+_known = Context()
+_registration = _opener_registration("neve", _open)
+_FOLDER = _known.run(_registration.__enter__).removesuffix("neve")
+
+
+def _knowing[**P, T](work: Callable[P, T]) -> Callable[P, T]:
+    """The same work, in that context."""
+
+    def run(*args: P.args, **kwargs: P.kwargs) -> T:
+        return _known.copy().run(work, *args, **kwargs)
+
+    return run
+
 
 class Raster:
     """A file: ``levels`` (one: no overviews), ``dtype``, ``epsg``, ``size``.
@@ -32,15 +60,17 @@ class Raster:
     belong to one thread.
     """
 
-    def __init__(self, href: str, reads: Reads) -> None:
-        """Read the header. Raises ``ReadFailed``."""
-        self.href, self.reads = href, reads
+    def __init__(self, href: str, reads: Reads, sums: bytes = b"") -> None:
+        """Read the header; ``sums``: see ``RangeFile``. Raises ``ReadFailed``."""
+        self.href, self.reads, self._sums = href, reads, sums
         retrying(href, reads, self._describe)
 
+    @_knowing
     def _describe(self, fresh: bool, known: int | None = None) -> None:
         (head,), self.size = fetch(self.href, [(0, HEAD)], fresh, self.reads, known)
         most = 2 * self.size + _LEAST
-        self._source = RangeFile(self.href, head, self.size, self.reads, most)
+        known_head = b"" if self._sums else head
+        self._source = RangeFile(self.href, known_head, self.size, self.reads, most, self._sums)
         # Left to choose, GDAL knows formats that open further files, wherever the first one says.
         self._driver = "GTiff" if head[:2] in (b"II", b"MM") else "JP2OpenJPEG"
         with self._opened() as dataset:
@@ -59,27 +89,25 @@ class Raster:
     @contextlib.contextmanager
     def _opened(self) -> Iterator[rasterio.DatasetReader]:
         """The dataset; what goes wrong has the reason of the file where that is to blame."""
-        failures, name = self._source.failures, f"neve-{uuid4()}"
+        failures, name = self._source.failures, str(uuid4())
         failures.clear()
-
-        def opener(path: str, mode: str = "rb") -> RangeFile:
-            # GDAL asks for companions (.aux.xml, .ovr) too.
-            if not path.endswith(name):
-                raise FileNotFoundError(path)
-            return self._source.again()
-
+        _sources[name] = self._source
         try:
             with (
                 rasterio.Env(GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR"),
-                rasterio.open(name, driver=self._driver, opener=opener) as dataset,
+                rasterio.open(_FOLDER + name, driver=self._driver) as dataset,
             ):
                 yield dataset
         except (Hiccup, ReadFailed):
             raise
         except Exception as error:  # GDAL and rasterio raise whatever a broken file leads to
             raise failures[0] if failures else Hiccup(f"GDAL: {error}") from error
+        finally:
+            del _sources[name]
         if failures:
             raise failures[0]
+        if self._source.blank and not self.plain:
+            raise Hiccup("zeros in a row, more of them than any compressed image has")
 
     def prefetch(self, level: int, wanted: Sequence[tuple[int, int]]) -> None:
         """GDAL fetches while it decodes."""
@@ -95,6 +123,7 @@ class Raster:
             retrying(self.href, self.reads, partial(self._paste, at=at, window=window))
             yield at
 
+    @_knowing
     def _paste(self, fresh: bool, at: tuple[int, int], window: Window) -> None:
         if fresh:
             self._describe(fresh, self.size)

@@ -21,7 +21,6 @@ from fastapi.exceptions import RequestValidationError
 from starlette.concurrency import run_in_threadpool
 from starlette.exceptions import HTTPException
 from starlette.middleware.trustedhost import TrustedHostMiddleware
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from zarr.core.buffer import default_buffer_prototype
 
 from neve.cube.history import resolve
@@ -42,9 +41,10 @@ from neve.serving.asking import (
     Ref,
     Styled,
 )
-from neve.serving.desk import Desk
+from neve.serving.desk import WAITING, Desk
 from neve.serving.files import add_page
 from neve.serving.passport import Question, passport
+from neve.serving.turns import Turns
 from neve.serving.views import View, Views
 
 LOG = logging.getLogger(__name__)
@@ -74,7 +74,6 @@ def create_app(
 
     app = FastAPI(title="neve", lifespan=lifespan, docs_url=None, redoc_url=None)
     app.add_middleware(TrustedHostMiddleware, allowed_hosts=hosts)
-    app.add_middleware(SecurityHeaders)  # the outermost: on what the other refuses, too
     app.add_exception_handler(NeveError, _refused)
     app.add_exception_handler(ic.IcechunkError, _unread)
     app.add_exception_handler(HTTPException, _failed)
@@ -91,6 +90,7 @@ def create_app(
 def _add_api(app: FastAPI, desk: Desk) -> None:
     """Plain facts."""
     repository = desk.views.repository
+    comparing = Turns(1, WAITING, "comparisons")  # each may take some 300 MB
 
     @app.get("/api/cube")
     async def cube(request: Request, asked: Annotated[At, Query()]) -> Response:
@@ -114,7 +114,8 @@ def _add_api(app: FastAPI, desk: Desk) -> None:
     async def diff(request: Request, asked: Annotated[Between, Query()]) -> Response:
         older = await run_in_threadpool(resolve, repository, asked.older)
         tell = partial(describing.diff, repository=repository, older=older)
-        return await desk.answer(request, asked.newer, tell, holds=asked.older == older)
+        async with comparing.turn():
+            return await desk.answer(request, asked.newer, tell, holds=asked.older == older)
 
     @app.get("/api/pixel")
     async def pixel(request: Request, asked: Annotated[AtPixel, Query()]) -> Response:
@@ -208,7 +209,7 @@ def _refused(request: Request, error: Exception) -> Response:
 def _unread(request: Request, error: Exception) -> Response:
     LOG.warning("%s: %s", request.url.path, error)
     told = "the store did not answer as it should; ask again, or see the server's log"
-    return answers.failure(503, told, {"Retry-After": "2"})
+    return _refused(request, Retry(told))
 
 
 def _failed(request: Request, error: Exception) -> Response:
@@ -217,8 +218,8 @@ def _failed(request: Request, error: Exception) -> Response:
 
 
 def _unforeseen(request: Request, error: Exception) -> Response:
-    """Outside of all middleware, so it brings its headers itself; the log has the traceback."""
-    return answers.failure(500, "an error within the server; its log tells more", answers.SECURITY)
+    """The log has the traceback."""
+    return answers.failure(500, "an error within the server; its log tells more")
 
 
 def _invalid(request: Request, error: Exception) -> Response:
@@ -226,21 +227,3 @@ def _invalid(request: Request, error: Exception) -> Response:
     wrong: list[Any] = list(error.errors())
     told = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in wrong[:5])
     return answers.failure(422, told)
-
-
-class SecurityHeaders:
-    """ASGI middleware: the security headers on every answer."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self.app = app
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Pass a request on."""
-
-        async def with_headers(message: Message) -> None:
-            if message["type"] == "http.response.start":
-                extra = [(k.lower().encode(), v.encode()) for k, v in answers.SECURITY.items()]
-                message["headers"] = [*message.get("headers", ()), *extra]
-            await send(message)
-
-        await self.app(scope, receive, with_headers if scope["type"] == "http" else send)

@@ -4,6 +4,7 @@ Belongs here: plain JSON values from an opened snapshot, no pixel read. Does not
 routes, caching, values of pixels (``passport``).
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache
@@ -17,8 +18,10 @@ from pyproj import Transformer
 from neve.cube.history import Commit, changes
 from neve.errors import AskPerson
 from neve.grid import Grid
+from neve.serving.counting import most_commits
 from neve.serving.views import View
 
+MOST_COMMITS = 1000
 Json = dict[str, Any]
 LonLat = list[float]
 
@@ -54,8 +57,11 @@ def _level(view: View, name: str) -> Json:
 
 
 def history(view: View) -> list[Json]:
-    """The commits that a snapshot stands on, newest first."""
-    return [_commit(commit) for commit in view.history]
+    """The commits that a snapshot stands on, newest first; those before the last are its parent's.
+
+    At most ``MOST_COMMITS``.
+    """
+    return [_commit(commit) for commit in view.history[:MOST_COMMITS]]
 
 
 def _commit(commit: Commit) -> Json:
@@ -136,8 +142,16 @@ def _lonlat(grid: Grid, rows: Any, cols: Any) -> list[LonLat]:
 def diff(view: View, repository: ic.Repository, older: str) -> Json:
     """Which chunks a snapshot holds anew since an ancestor of it.
 
-    Places and outlines are those of chunks as large as ``/api/cube`` says.
+    Places and outlines are those of chunks as large as ``/api/cube`` says. Raises ``AskPerson``
+    where more commits lie between them than ``most_commits``.
     """
+    line = [commit.snapshot for commit in view.history]
+    between = line.index(older) if older in line else 0
+    if between > (most := most_commits(_chunks_of_a_month(view))):
+        raise AskPerson(
+            f"{between} commits lie between {older} and {view.snapshot}: name versions that are at "
+            f"most {most} apart (/api/history lists them), or ask neve diff"
+        )
     found = changes(repository, older, view.snapshot)
     levels: dict[str, list[tuple[int, int]]] = {}
     outlines: dict[str, list[list[LonLat]]] = {}
@@ -156,6 +170,15 @@ def diff(view: View, repository: ic.Repository, older: str) -> Json:
         "outlines": outlines,
         "variables": sorted(names & set(view.variables)),
     }
+
+
+def _chunks_of_a_month(view: View) -> int:
+    """Of all levels and stored variables: as many as a commit can touch."""
+    stored = [name for name, told in view.variables.items() if told.stored]
+    sizes = ((view.grid(level), view.chunk(level, n)) for level in view.levels for n in stored)
+    return sum(
+        math.ceil(grid.height / rows) * math.ceil(grid.width / cols) for grid, (rows, cols) in sizes
+    )
 
 
 def _outline(view: View, level: str, i: int, j: int) -> list[LonLat]:

@@ -7,6 +7,7 @@ import asyncio
 import socket
 from collections.abc import Callable
 
+import h11
 import icechunk as ic
 import uvicorn
 from fastapi import FastAPI
@@ -14,6 +15,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from neve import page
 from neve.errors import AskPerson
+from neve.serving import answers
 from neve.serving.app import create_app
 
 # Connections: more are answered 503. Seconds: after one or two of these without progress one ends.
@@ -49,13 +51,14 @@ def run(
 
 
 def configured(app: FastAPI) -> uvicorn.Config:
-    """How uvicorn serves a cube to anybody."""
+    """How uvicorn serves a cube to anybody, with the security headers on every answer."""
     return uvicorn.Config(
         app,
         http=Connection,
         ws="none",
         log_level="warning",
         server_header=False,
+        headers=list(answers.SECURITY.items()),
         limit_concurrency=MOST_AT_ONCE,
     )
 
@@ -92,3 +95,14 @@ class Connection(H11Protocol):
             self.transport.abort()
         elif self in self.connections:
             self.loop.call_later(IDLE, self._watch, now)
+
+    def send_400_response(self, msg: str) -> None:
+        """Of what is no HTTP: uvicorn's answer to it has no headers of ours."""
+        headers = [*answers.SECURITY.items(), ("Content-Type", "text/plain")]
+        parts = (
+            h11.Response(status_code=400, headers=[*headers, ("Connection", "close")]),
+            h11.Data(msg.encode()),
+            h11.EndOfMessage(),
+        )
+        self.transport.write(b"".join(self.conn.send(part) or b"" for part in parts))
+        self.transport.close()

@@ -17,24 +17,24 @@ from campaign import KEPT
 HERE = Path(__file__).parent
 # Files, and which of their tests, the longest first.
 ABREAST = (
-    ("test_writers", "s3"),
     ("test_soak", ""),
+    ("test_kills", ""),
     ("test_states", "half0"),
     ("test_states", "half1"),
-    ("test_http", ""),
-    ("test_kills", ""),
+    ("test_writers", "s3"),
     ("test_writers", "disk"),
-    ("test_store_faults", ""),
+    ("test_http", ""),
     ("test_catalogue", ""),
-    ("test_clocks", ""),
+    ("test_store_faults", ""),
     ("test_disk", ""),
+    ("test_clocks", ""),
     ("test_images", ""),
     ("../test_server_fuzz", ""),
     ("test_campaign", ""),
 )
 ALONE = (("test_load", ""),)  # wants all cores
-# One more than there are cores: some wait for servers, locks or clocks.
-AT_A_TIME = (os.cpu_count() or 1) + 1
+# Two more than there are cores: some wait for servers, locks or clocks.
+AT_A_TIME = (os.cpu_count() or 1) + 2
 
 
 def run(file: str, part: str) -> bool:

@@ -11,6 +11,7 @@ import os
 import random
 from collections import Counter
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -18,17 +19,24 @@ FULL = os.environ.get("NEVE_TORTURE") == "full"
 KEPT = Path(__file__).parents[2] / ".neve" / "torture"
 RAISED = "raised"
 # Outcomes by which a trial tells that the promise was broken. Some campaigns allow a share of them.
-BROKEN = frozenset({"SILENT", "LOST", "UNDETECTED", "failed", RAISED})
+FALSE_FAILURE = "FALSE FAILURE"
+BROKEN = frozenset({FALSE_FAILURE, "SILENT", "LOST", "UNDETECTED", "failed", RAISED})
 
 
 def campaign(
-    name: str, short: int, full: int, trial: Callable[[random.Random], str], each: int = 1
+    name: str,
+    short: int,
+    full: int,
+    trial: Callable[[random.Random], str],
+    each: int = 1,
+    abreast: int = 1,
 ) -> Counter[str]:
     """Run a campaign of so many trials; returns how often each outcome was seen.
 
     Each trial gets its own generator, seeded by the campaign's name and the trial's number. An
     exception of a trial ends the campaign; its number is named, and it is tried again by the next
-    run, but stays on record. ``each``: cases that one trial goes through.
+    run, but stays on record. ``each``: cases that one trial goes through; ``abreast``: so many
+    trials run at a time, in threads, where they do little but wait.
     """
     record = KEPT / f"{name}.jsonl"
 
@@ -41,16 +49,20 @@ def campaign(
 
     kept = read(record) if FULL and record.exists() else []
     done = {one["trial"]: one["outcome"] for one in kept if one["outcome"] != RAISED}
-    for number in range(full if FULL else short):
-        if number in done:
-            continue
+
+    def run(number: int) -> str:
         try:
-            done[number] = trial(random.Random(f"{name}/{number}"))
+            outcome = trial(random.Random(f"{name}/{number}"))
         except Exception as error:
             keep(number, RAISED)
             error.add_note(f"trial {number} of campaign {name}")
             raise
-        keep(number, done[number])
+        keep(number, outcome)
+        return outcome
+
+    left = [number for number in range(full if FULL else short) if number not in done]
+    with ThreadPoolExecutor(abreast) as pool:  # starts no thread before it is asked
+        done |= zip(left, (pool.map if abreast > 1 else map)(run, left), strict=True)
     return Counter(done.values())
 
 

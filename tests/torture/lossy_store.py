@@ -5,8 +5,9 @@ It stands where the network is: what it loses was carried out, or never arrived.
 
 import http.client
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import NamedTuple
 
 from loopback import Handler, Loopback, running
 
@@ -20,6 +21,15 @@ HOP = {"connection", "transfer-encoding", "content-length", "keep-alive"}
 Wish = Callable[[str, str], str]  # (method, path) → a fault, or ""
 
 
+class Asked(NamedTuple):
+    """A request: what befell it, and its status, 0 where it was not carried out."""
+
+    method: str
+    path: str
+    fault: str
+    status: int
+
+
 class Lossy(Loopback):
     """Forwards to ``port``; ``wish`` says of each request what befalls it.
 
@@ -31,7 +41,11 @@ class Lossy(Loopback):
         self.port = port
         self.wish: Wish = lambda method, path: ""
         self.after: Callable[[], object] = lambda: None
-        self.lost = 0
+        self.asked: list[Asked] = []
+
+    @property
+    def lost(self) -> int:
+        return sum(bool(one.fault) for one in self.asked)
 
 
 class _Handler(Handler):
@@ -42,22 +56,18 @@ class _Handler(Handler):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         with server.lock:
             fault = server.wish(self.command, self.path)
-            server.lost += bool(fault)
-        if fault == "reset":
+        arrives = fault in ("", *CARRIED_OUT)
+        status, headers, answer = self._carry_out(body) if arrives else (0, [], b"")
+        server.asked.append(Asked(self.command, self.path.split("?")[0], fault, status))
+        if fault in CARRIED_OUT:
+            then, server.after = server.after, lambda: None
+            then()
+        if fault in ("reset", "unheard"):
             self.close_connection = True
-        elif fault in ("500", "503"):
-            self._answer(int(fault), [], _error(fault))
+        elif fault:
+            self._answer(*_error(fault))
         else:
-            status, headers, answer = self._carry_out(body)
-            if fault in CARRIED_OUT:
-                then, server.after = server.after, lambda: None
-                then()
-            if fault == "unheard":
-                self.close_connection = True
-            elif fault == "denied":
-                self._answer(500, [], _error("500"))
-            else:
-                self._answer(status, headers, answer)
+            self._answer(status, headers, answer)
 
     do_GET = do_PUT = do_POST = do_HEAD = do_DELETE = _forward
 
@@ -82,9 +92,10 @@ class _Handler(Handler):
         self.wfile.write(body)
 
 
-def _error(status: str) -> bytes:
-    code = "SlowDown" if status == "503" else "InternalError"
-    return f"<Error><Code>{code}</Code><Message>by wish</Message></Error>".encode()
+def _error(fault: str) -> tuple[int, list[tuple[str, str]], bytes]:
+    code = "SlowDown" if fault == "503" else "InternalError"
+    told = f"<Error><Code>{code}</Code><Message>by wish</Message></Error>".encode()
+    return 503 if fault == "503" else 500, [], told
 
 
 @contextmanager
@@ -92,6 +103,14 @@ def lossy(port: int) -> Iterator[Lossy]:
     server = Lossy(port)
     with running(server):
         yield server
+
+
+def heard(asked: Sequence[Asked], end: str) -> bool:
+    """Whether the store said, when it was written or at any later question, what became of the
+    last PUT that it carried out of the object whose path ends so."""
+    of_it = [one for one in asked if one.path.endswith(end) and one.status in (200, 206, 304)]
+    last = max(n for n, one in enumerate(of_it) if one.method == "PUT")
+    return any(not one.fault for one in of_it[last:])
 
 
 def sometimes(chance: random.Random, rate: float, fault: str) -> Wish:

@@ -49,8 +49,9 @@ def older_copy(item: Item, chance: random.Random) -> Served:
 
 def broken_newer_copy(item: Item, chance: random.Random) -> Served:
     newer = changed(item, "properties", "s2:generation_time", to="2030-01-01T00:00:00Z")
+    newer["id"] += "_new"  # before it is broken: that may be what breaks
     broken, _ = chance.choice(REJECTED)(newer, chance)
-    return chance.sample([item, broken[0] | {"id": f"{item['id']}_new"}], 2), True
+    return chance.sample([item, *broken], 2), True
 
 
 def halves(item: Item, chance: random.Random) -> Served:

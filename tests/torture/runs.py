@@ -20,15 +20,19 @@ class Warm:
         self.process, self.cases, self.folder = process, cases, folder
         self.number = 0
         assert self.answer() == ["ready", "1"], "a process with threads must not fork"
-        self.spent = {name: self._calm(name) for name in Cases.NAMES}
+        # The first run of each is not a warm one yet.
+        self.spent = {name: self._calm(name) for name in Cases.NAMES * 2}
 
     def answer(self) -> list[str]:
         assert self.process.stdout is not None
         return self.process.stdout.readline().split()
 
-    def start(self, name: str, store: Path, phase: str = "else", nth: int = 0, **more: int) -> int:
+    def start(
+        self, name: str, store: Path, phase: str = "else", nth: int = 0, **more: float
+    ) -> int:
         """Begin a run; its process id, which is that of its group too. ``more``: as ``warm``."""
-        request = {"case": name, "store": str(store), "workers": 0, "phase": phase, "nth": nth}
+        request = {"case": name, "store": str(store), "phase": phase, "nth": nth}
+        request |= {"workers": 0, "fuse": 0}
         print(json.dumps(request | more), file=self.process.stdin, flush=True)
         word, pid = self.answer()
         assert word == "pid"
@@ -52,6 +56,10 @@ class Warm:
         store = self.fresh(name)
         self.finish(name, store)
         self.cases.check_done(name, store)
+        return self.took(store)
+
+    def took(self, store: Path) -> dict[str, list[float]]:
+        """Seconds of each time that an undisturbed run entered each phase."""
         return json.loads(Path(f"{store}.spent").read_text("utf-8"))
 
 
@@ -64,6 +72,7 @@ def warmed(folder: Path, scenes: Path, **environment: str) -> Iterator[Warm]:
         (folder / f"{name}.plan").write_bytes(pickle.dumps(plan))
     command = [sys.executable, str(Path(__file__).with_name("warm.py")), str(folder)]
     known = os.environ | {"PYTHONPATH": str(PROJECT), "OPENBLAS_NUM_THREADS": "1"} | environment
+    known["PYTHONDONTWRITEBYTECODE"] = ""  # else each run compiles what it imports
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, env=known, text=True, bufsize=1, **pipes) as process:
         yield Warm(process, cases, folder)

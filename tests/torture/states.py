@@ -1,15 +1,20 @@
 """States of a cube, as any reader sees them, reduced to one digest each; shared by campaigns."""
 
+import asyncio
 import hashlib
 import shutil
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from operator import itemgetter
 from pathlib import Path
+from types import MappingProxyType
+from typing import Any
 
 import icechunk as ic
 import numpy as np
 import zarr
+import zarr.api.asynchronous
 from conftest import BY, Tiny
 
 from neve.build.engine import Inline
@@ -17,22 +22,36 @@ from neve.build.month import build_month
 from neve.build.plan import MonthPlan, plan_month
 from neve.cube import history
 from neve.cube.layout import layout_of
+from neve.cube.opening import open_cube
 from neve.cube.places import storage
-from neve.cube.store import open_cube
 from neve.scenes.values import Scene, SceneList, fingerprint
 
 ABSENT = "absent"
 POLL_SECONDS = 0.02
 
 
+async def contents(
+    store: ic.IcechunkStore, without: Sequence[str] = ()
+) -> list[tuple[str, dict[str, Any], list[Any]]]:
+    """Path, attributes and (of an array) all values of every group and array, by path."""
+
+    async def values(path: str, member: Any) -> list[Any]:
+        wanted = isinstance(member, zarr.AsyncArray) and path not in without
+        return [await member.getitem(...)] if wanted else []
+
+    root = await zarr.api.asynchronous.open_group(store, mode="r")
+    found = sorted([one async for one in root.members(max_depth=None)], key=itemgetter(0))
+    read = await asyncio.gather(*(values(*one) for one in found))
+    return [(path, member.attrs, one) for (path, member), one in zip(found, read, strict=True)]
+
+
 def digest(repository: ic.Repository, snapshot: str, without: Sequence[str] = ()) -> str:
     """Of every group's and array's metadata and every decoded value of a snapshot."""
-    root = zarr.open_group(repository.readonly_session(snapshot_id=snapshot).store, mode="r")
+    store = repository.readonly_session(snapshot_id=snapshot).store
     found = hashlib.sha256()
-    for path, member in sorted(root.members(max_depth=None)):
-        found.update(f"{path} {sorted(member.attrs.items())}".encode())
-        if isinstance(member, zarr.Array) and path not in without:
-            values = np.asarray(member[...])
+    for path, attributes, read in asyncio.run(contents(store, without)):
+        found.update(f"{path} {sorted(attributes.items())}".encode())
+        for values in map(np.asarray, read):
             found.update(f"{values.dtype.str} {values.shape}".encode())
             plain = values.dtype.kind in "iufb"
             found.update(values.tobytes() if plain else repr(values.tolist()).encode())
@@ -40,10 +59,13 @@ def digest(repository: ic.Repository, snapshot: str, without: Sequence[str] = ()
 
 
 def state(store: str | Path, known: dict[str, str] | None = None) -> str:
-    """What main shows now; ``known``: digests of snapshots that need no second look."""
+    """What main shows now; ``known``: digests of snapshots that need no second look.
+
+    A place that has shown a state must go on to do so.
+    """
     known = {} if known is None else known
     place = storage(str(store))
-    if not ic.Repository.exists(place):
+    if not known and not ic.Repository.exists(place):
         return ABSENT
     repository = ic.Repository.open(place)
     tip = repository.lookup_branch("main")
@@ -65,12 +87,12 @@ def branches(store: str | Path) -> set[str]:
 class Reader:
     """Looks at main all the time; ``seen`` are the states in the order of their coming."""
 
-    def __init__(self, store: str | Path) -> None:
+    def __init__(self, store: str | Path, known: Mapping[str, str]) -> None:
         self.seen: list[str] = []
         self.polls = 0
         self.trouble: BaseException | None = None
         self._store, self._stop = store, threading.Event()
-        self._known: dict[str, str] = {}
+        self._known = dict(known)
         self._lock = threading.Lock()
 
     def look_once(self) -> None:
@@ -92,9 +114,12 @@ class Reader:
 
 
 @contextmanager
-def reading(store: str | Path) -> Iterator[Reader]:
-    """A reader that polls meanwhile; raises what it stumbled over."""
-    reader = Reader(store)
+def reading(store: str | Path, known: Mapping[str, str] = MappingProxyType({})) -> Iterator[Reader]:
+    """A reader that polls meanwhile, and reads all of each state that is not known.
+
+    Raises what it stumbled over.
+    """
+    reader = Reader(store, known)
     thread = threading.Thread(target=reader.look)
     thread.start()
     try:
@@ -175,7 +200,11 @@ class Cases:
         self.history = {name: commits(store) for name, store in after.items()}
         empty = folder / "empty"
         open_cube(str(empty), layout_of(tiny.region))
-        self.before = {name: {state(base)} for name, base in self.bases.items() if base}
+        # Of every copy of a base too: its snapshots have the base's ids.
+        self.known: dict[str, dict[str, str]] = {name: {} for name in self.NAMES}
+        self.before = {
+            name: {state(base, self.known[name])} for name, base in self.bases.items() if base
+        }
         self.before["create"] = {ABSENT, state(empty)}
 
     def copy(self, name: str, store: Path) -> Path:

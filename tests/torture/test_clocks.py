@@ -14,15 +14,17 @@ from pathlib import Path
 import pytest
 from campaign import campaign
 from runs import Warm, warmed
-from states import Cases, reading
+from states import Cases, branches, reading
 from warm import PHASES
 
+from neve.cube.history import last_changes
 from neve.cube.locking import lock_of
 from neve.cube.places import storage
+from neve.cube.store import LONGEST, MAIN
 from neve.cube.tidying import LEAST, tidy
 from neve.errors import AskPerson
 
-HOUR, DAY = 3600, 86_400
+SECOND, HOUR, DAY = timedelta(seconds=1), 3600, 86_400
 SHORT, CLOCKS, TIDIED_SHORT, TIDIED = 1, 10, 3, 40
 
 
@@ -58,29 +60,61 @@ def test_a_run_by_a_wrong_clock_publishes_nothing_wrong(warm: Warm, shift: int) 
     campaign(f"clock-{shift:+}-s", SHORT, CLOCKS, trial)
 
 
+# How tidying is asked for: days it is to keep, how far its clock is ahead, the age of the run.
+# Where the guard that is named were missing, it would delete what the run has written.
+ASKED = {
+    "least": ((0, 1, LEAST.days - 1), (HOUR, DAY), (0,)),  # ``tidying.LEAST``
+    "longest": (  # ``store.LONGEST``
+        (LEAST.days,),
+        (LEAST // SECOND + HOUR, LEAST // SECOND + DAY),
+        (LONGEST // SECOND + HOUR, LEAST // SECOND + DAY),
+    ),
+    "none": ((LEAST.days, 10 * LEAST.days), (-DAY, -HOUR, 0, HOUR, DAY), (0,)),
+}
+
+
+def waiting(warm: Warm, name: str, aim: str, nth: int, **more: int) -> Path:
+    """A run that waits in the phase; the last times may be under the lock, where none can wait."""
+    for place in (nth, 1):
+        store = warm.fresh(name)
+        warm.start(name, store, aim, place, **more)
+        if warm.answer() == ["entered"]:
+            return store
+    raise AssertionError(f"never entered {aim}")
+
+
 def test_tidying_in_the_middle_of_a_run_is_refused_or_harmless(warm: Warm) -> None:
+    """The run waits meanwhile; sometimes another writer has moved main."""
     import icechunk as ic
 
     def trial(chance: random.Random) -> str:
         name, aim = chance.choice(Cases.NAMES[1:]), chance.choice(PHASES[1:6])
-        store = warm.fresh(name)
-        wrong = timedelta(seconds=chance.choice([-DAY, -HOUR, 0, HOUR, DAY]))
-        days = chance.choice([0, 1, LEAST.days - 1, LEAST.days, 10 * LEAST.days])
+        guard = chance.choice(list(ASKED))
+        days, ahead, age = map(chance.choice, ASKED[guard])
+        nth = 1 + chance.randrange(len(warm.spent[name][aim]))
+        staged = int(aim == "staging" or chance.random() < 0.5)
+        store = waiting(warm, name, aim, nth, age=age, staged=staged)
         with reading(store) as reader:
-            warm.start(name, store, aim, 1 + chance.randrange(len(warm.spent[name][aim])))
-            assert warm.answer() == ["entered"]
             repository = ic.Repository.open(storage(str(store)))
-            now = datetime.now(UTC) + wrong
+            if chance.random() < 0.5:
+                session = repository.writable_session(MAIN)
+                session.commit("nothing new", allow_empty=True)
+            now = datetime.now(UTC) + timedelta(seconds=ahead)
             try:
                 tidy(repository, timedelta(days=days), now, lock_of(str(store)))
                 told = "harmless"
             except AskPerson:
                 told = "refused"
-            assert (told == "refused") == (days < LEAST.days)
+            Path(f"{store}.go").touch()
+            assert (told == "refused") == (guard == "least")
             assert warm.answer() == ["exit", "0"], warm.trouble(store)
             reader.look_once()
         assert warm.cases.check_states(name, reader.seen) == "after"
-        warm.cases.check_done(name, store)
-        return told
+        assert branches(store) == {MAIN}
+        left = {one.month: one.scenes for one in last_changes(repository)}
+        assert left == {
+            month: scenes for month, scenes in reversed(warm.cases.history[name]) if month
+        }
+        return f"{guard}: {told}"
 
     campaign("tidying-in-a-run", TIDIED_SHORT, TIDIED, trial)

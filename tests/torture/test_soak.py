@@ -12,6 +12,7 @@ import shutil
 import tempfile
 import threading
 import time
+from collections import OrderedDict
 from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,8 +21,14 @@ from typing import Any
 import dagster as dg
 import numpy as np
 import pytest
+import sqlalchemy
 from campaign import FULL, note
 from conftest import PROJECT, REGION, children
+from dagster._core.storage.event_log.sqlite import sqlite_event_log
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.runs.sqlite import sqlite_run_storage
+from sqlalchemy.engine import Engine
+from sqlalchemy.util import LRUCache
 
 from neve.build import staging
 from neve.cube.layout import month_after
@@ -37,6 +44,7 @@ REGIONS = 10 if FULL else 1
 MONTHS = [month_after("2015-07", k) for k in range(PARTITIONS // REGIONS)]
 # Of resident memory, per hundred partitions.
 SLOPE = 0.01
+ENGINES = 4  # of SQLAlchemy's that are kept
 BARE = (
     REGION.replace("[NDVI, EVI]", "[]")
     .replace("[2, 4, 16]", "[4]")
@@ -114,6 +122,40 @@ def staged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     return names
 
 
+@pytest.fixture
+def records(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Dagster's records as ever, a file of SQLite per run, at half their cost.
+
+    Dagster makes an engine for each event, which translates its statements anew, and each file's
+    tables by Alembic: here engines share their translations, and files are copies of the first.
+    """
+    engines, known = OrderedDict[str, Engine](), LRUCache(500)
+    plain, tables = SqliteEventLogStorage._initdb, tmp_path / "tables.db"
+
+    def engine(url: str, **more: Any) -> Engine:
+        if url not in engines:
+            shared = {"compiled_cache": known}
+            engines[url] = sqlalchemy.create_engine(url, execution_options=shared, **more)
+        engines.move_to_end(url)
+        while len(engines) > ENGINES:
+            engines.popitem(last=False)
+        return engines[url]
+
+    def made(storage: SqliteEventLogStorage, of: Engine, for_index_shard: bool = False) -> None:
+        place = Path(str(of.url.database))
+        first = not (for_index_shard or place.exists())
+        if first and tables.exists():
+            shutil.copy(tables, place)
+            return
+        plain(storage, of, for_index_shard)
+        if first:
+            shutil.copy(place, tables)
+
+    for module in (sqlite_event_log, sqlite_run_storage):
+        monkeypatch.setattr(module, "create_engine", engine)
+    monkeypatch.setattr(SqliteEventLogStorage, "_initdb", made)
+
+
 def soak(jobs: dict[str, dg.JobDefinition]) -> list[Held]:
     """Materialise every region's every month; what was held now and then."""
     trail = []
@@ -136,6 +178,7 @@ def soak(jobs: dict[str, dg.JobDefinition]) -> list[Held]:
 def test_nothing_piles_up(
     jobs: dict[str, dg.JobDefinition],
     staged: list[str],
+    records: None,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:

@@ -6,9 +6,9 @@ from functools import partial
 from urllib.parse import urlsplit
 
 import pytest
-from campaign import campaign
+from campaign import FALSE_FAILURE, campaign
 from conftest import BY, Tiny
-from lossy_store import CARRIED_OUT, FAULTS, Lossy, lossy, sometimes, the_nth
+from lossy_store import CARRIED_OUT, FAULTS, Lossy, heard, lossy, sometimes, the_nth
 from states import EARLIER, commits, narrowed, smaller, state
 
 from neve.build.engine import Inline
@@ -16,11 +16,11 @@ from neve.build.month import Wishes, build_month
 from neve.build.plan import MonthPlan
 from neve.build.report import MonthReport
 from neve.cube.layout import layout_of
+from neve.cube.opening import open_cube
 from neve.cube.places import s3_options
-from neve.cube.store import open_cube
-from neve.errors import NeveError
+from neve.errors import NeveError, Retry
 
-SHORT, LOST, RATES = 1, 16, 12
+SHORT, LOST, RATES, GONE = 1, 16, 12, 4
 REPOSITORY = "/repo"  # the object whose change is a commit (copies of it have longer names)
 
 
@@ -43,7 +43,7 @@ class Store:
     def calm(self) -> None:
         self.line.wish = lambda method, path: ""
         self.line.after = lambda: None
-        self.line.lost = 0
+        self.line.asked.clear()
 
     def build(self, location: str, plan: MonthPlan, **wishes: bool) -> MonthReport:
         cube = open_cube(location, layout_of(plan.region), s3_options(self.line.url))
@@ -97,11 +97,38 @@ def test_a_store_that_fails_now_and_then(store: Store) -> None:
             told = "done"
         except NeveError:
             told = "refused"
+        asked = list(store.line.asked)
         store.calm()
-        assert state(location) in ((after,) if told == "done" else (early, after))
+        made = state(location) == after
+        assert made or (told == "refused" and state(location) == early)
+        if made and told == "refused":
+            told = "made, unheard"
+            if heard(asked, REPOSITORY):
+                return FALSE_FAILURE
         store.build(location, store.june)
         assert (state(location), commits(location)) == (after, history)
         return f"{fault}: {told}"
 
     for rate in (0.01, 0.1, 0.3):
-        campaign(f"store-faults-{rate}", SHORT, RATES, partial(trial, rate=rate))
+        seen = campaign(f"store-faults-{rate}", SHORT, RATES, partial(trial, rate=rate))
+        assert FALSE_FAILURE not in seen, seen
+
+
+def test_a_store_that_is_gone_after_it_took_the_commit(store: Store) -> None:
+    calm = store.fresh()
+    store.build(calm, store.june)
+    after, history = state(calm), commits(calm)
+
+    def trial(chance: random.Random) -> str:
+        location, gone = store.fresh(), chance.choice(("500", "503", "reset"))
+        first = the_nth(0, chance.choice(CARRIED_OUT), "PUT", REPOSITORY)
+        store.line.wish = lambda method, path: gone if store.line.lost else first(method, path)
+        with pytest.raises(Retry, match="run again when the store answers"):
+            store.build(location, store.june)
+        assert not heard(store.line.asked, REPOSITORY)
+        store.calm()
+        assert (state(location), commits(location)) == (after, history)
+        assert not store.build(location, store.june).published
+        return f"{gone}: made, unheard"
+
+    campaign("store-gone", 0, GONE, trial)
