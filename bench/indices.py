@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from index_variants import INDICES, NAMES, make
+from index_variants import INDICES, NAMES
 
 from neve.indices import aliases
 
@@ -30,6 +30,29 @@ PIPELINES = ("pipeline", "pipeline_zarr", "spyndex_to_zarr")
 
 def say(*words: Any) -> None:
     print(*words, file=sys.stderr, flush=True)
+
+
+def make(side: int) -> np.ndarray:
+    """A landscape: smooth mixtures of five covers, with noise, as int16 (bands, side, side)."""
+    covers = np.array(
+        [
+            (200, 250, 500, 300, 900, 2500, 3300, 3600, 3800, 1700, 800),
+            (600, 800, 1100, 1500, 1800, 2000, 2100, 2300, 2500, 3100, 2700),
+            (300, 350, 300, 150, 120, 100, 100, 80, 70, 40, 30),
+            (1200, 1300, 1400, 1600, 1700, 1800, 1900, 2000, 2100, 2300, 2100),
+            (400, 500, 800, 600, 1300, 2700, 3200, 3400, 3600, 2200, 1300),
+        ]
+    )
+    rng = np.random.default_rng(7)
+    coarse = rng.standard_normal((5, side // 40 + 3, side // 40 + 3)).repeat(40, 1).repeat(40, 2)
+    kernel = np.ones(81) / 81
+    for axis in (1, 2):
+        coarse = np.apply_along_axis(np.convolve, axis, coarse, kernel, "valid")
+    shares = np.exp(12 * coarse[:, :side, :side])
+    shares /= shares.sum(0)
+    values = np.einsum("cb,cyx->byx", covers, shares)
+    noise = rng.normal(1, 0.03, (1, side, side)) + rng.normal(0, 0.01, values.shape)
+    return np.clip(values * noise, 1, 16000).astype(np.int16)
 
 
 def run(name: str, block: Path, out: Path, repeats: int) -> dict[str, Any]:

@@ -21,7 +21,7 @@ from typing import Any
 
 import numpy as np
 import zarr
-from overview_variants import FACTORS, FILLS, make, reading
+from overview_source import FACTORS, FILLS, make, reading
 
 HERE = Path(__file__).parent
 PEERS = {

@@ -23,6 +23,12 @@ def bounds(place: Sequence[int], unit: Sequence[int], shape: Sequence[int]) -> C
     return tuple(slice(k * n, min((k + 1) * n, size)) for k, n, size in sizes)
 
 
+def around(cut: Sequence[slice], unit: Sequence[int], shape: Sequence[int]) -> Cut:
+    """What all chunks that a cut touches make up, in an array of this shape."""
+    sizes = zip(cut, unit, shape, strict=True)
+    return tuple(slice(s.start // n * n, min(-(-s.stop // n) * n, size)) for s, n, size in sizes)
+
+
 def overlap(one: Sequence[slice], other: Sequence[slice]) -> tuple[Cut, Cut]:
     """What two cuts of one array share, counted from the start of each."""
     shared = [(max(a.start, b.start), min(a.stop, b.stop)) for a, b in zip(one, other, strict=True)]

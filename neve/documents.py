@@ -22,6 +22,10 @@ _BRACKETS = re.compile(r'"(?:[^"\\]|\\.)*+"|[][{}]')
 LONGEST_YAML = 3000
 
 
+class TooLarge(ValueError):
+    """A file of more bytes than are read."""
+
+
 def read_yaml(path: Path) -> Any:
     """What a YAML file holds: plain values only.
 
@@ -81,11 +85,16 @@ def _shallow(text: str) -> str:
     return kept + text[start:]
 
 
-def _text(path: Path, most: int) -> str:
+def read_bytes(path: Path, most: int) -> bytes:
+    """A whole file; raises ``OSError``, ``ValueError`` for what is no file, ``TooLarge``."""
     if not stat.S_ISREG(path.stat().st_mode):  # a device need not end, a pipe need not begin
         raise ValueError("not a regular file")
     with path.open("rb") as file:
         data = file.read(most + 1)
     if len(data) > most:
-        raise ValueError(f"larger than {most} bytes; is it the right file?")
-    return data.decode("utf-8")
+        raise TooLarge(f"larger than {most} bytes; is it the right file?")
+    return data
+
+
+def _text(path: Path, most: int) -> str:
+    return read_bytes(path, most).decode("utf-8")

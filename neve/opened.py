@@ -43,10 +43,9 @@ class Map:
     height: int
 
     def _repr_html_(self) -> str:
-        url = html.escape(self.url)
         return (
-            f'<iframe src="{url}" width="100%" height="{self.height}" style="border:0"></iframe>'
-            f'<p><a href="{url}" target="_blank" rel="noopener">{url}</a></p>'
+            f'<iframe src="{self.url}" width="100%" height="{self.height}" style="border:0">'
+            f'</iframe><p><a href="{self.url}" target="_blank" rel="noopener">{self.url}</a></p>'
         )
 
 

@@ -37,7 +37,7 @@ Run = Callable[[dg.MultiPartitionKey], Done]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, run the partitions, report each; 1 where any failed, or the code of an error."""
-    parser = argparse.ArgumentParser(prog="pipelines.backfill", description=__doc__)
+    parser = argparse.ArgumentParser(prog="pipelines backfill", description=__doc__)
     parser.add_argument("regions", nargs="+", metavar="region")
     parser.add_argument("--from", dest="first", required=True)
     parser.add_argument("--to", dest="last", required=True)
@@ -117,7 +117,3 @@ def _keys(options: argparse.Namespace) -> Iterator[dg.MultiPartitionKey]:
     for region in [folder.region(name) for name in options.regions]:
         for month in months_between(region, options.first, last):
             yield partition_key(region.name, month)
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -29,7 +29,7 @@ QUIET = {"loggers": {"console": {"config": {"log_level": "WARNING"}}}}
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Parse, build, print the published snapshot as JSON on stdout; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="pipelines.month", description=__doc__)
+    parser = argparse.ArgumentParser(prog="pipelines month", description=__doc__)
     parser.add_argument("region", type=Path)
     parser.add_argument("--month", required=True)
     parser.add_argument("--catalog")
@@ -75,7 +75,3 @@ def _environment(options: argparse.Namespace) -> dict[str, str]:
         "NEVE_WORKERS": options.workers,
     }
     return {**os.environ, **{name: value for name, value in given.items() if value is not None}}
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -34,6 +34,18 @@ def north_up(left: float, top: float, size: float) -> Affine:
     return Affine(size, 0, left, 0, -size, top)
 
 
+def images(folder: Path) -> dict[str, Path]:
+    """A COG that is read raw, and two that GDAL reads (LZW, JPEG 2000)."""
+    pixels = np.arange(64 * 64, dtype=np.uint16).reshape(64, 64) + 1
+    at = north_up(500_000, 5_000_000, 10)
+    jp2 = {"driver": "JP2OpenJPEG", "compress": None, "predictor": None, "nodata": None}
+    return {
+        "raw": write_image(folder / "raw.tif", pixels, at),
+        "lzw": write_image(folder / "lzw.tif", pixels, at, compress="lzw"),
+        "jp2": write_image(folder / "jp2.jp2", pixels, at, **jp2),
+    }
+
+
 def scene(
     folder: Path,
     name: str,

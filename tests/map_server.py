@@ -11,6 +11,7 @@ import httpx
 import uvicorn
 
 from neve.cube.places import open_repository
+from neve.serving import answers
 from neve.serving.app import create_app
 from neve.serving.running import configured
 
@@ -42,3 +43,8 @@ def map_server(store: str, page: Path | None = None) -> Iterator[httpx.Client]:
     """A client of the map server of one cube."""
     with running(create_app(open_repository(store), store, ["127.0.0.1"], page)) as client:
         yield client
+
+
+def secure(headers) -> bool:
+    held = {name.lower(): value for name, value in headers.items()}
+    return all(held.get(name.lower()) == value for name, value in answers.SECURITY.items())

@@ -1,6 +1,6 @@
 """A grid of four blocks and scenes that touch some of them each: for tests of many small builds."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -82,7 +82,10 @@ def contents(cube: Cube, branch: str = "main") -> dict[str, bytes]:
 
 
 class Counting(Inline):
-    """Inline, and it counts what it was asked to do."""
+    """Inline, a thread for each block, and it counts what it was asked to do."""
+
+    def threads(self, tasks: int) -> int:
+        return 1
 
     def __init__(self) -> None:
         self.blocks: list[str] = []
@@ -91,3 +94,17 @@ class Counting(Inline):
         for task in tasks:
             self.blocks.append(task.block.key)
             yield function(task)
+
+
+class Dying(Counting):
+    """Ends after so many blocks; before the next, something else may happen."""
+
+    def __init__(self, after: int, event: Callable[[], None]) -> None:
+        super().__init__()
+        self.after, self.event = after, event
+
+    def map(self, function, tasks):
+        for number, result in enumerate(super().map(function, tasks)):
+            if number == self.after:
+                self.event()
+            yield result

@@ -3,6 +3,8 @@
 import io
 import math
 import shutil
+from functools import cache
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -21,13 +23,12 @@ GRIDS = {
 }
 
 
-@pytest.fixture(scope="module", params=GRIDS)
-def cube(request, tmp_path_factory, scenes) -> Tiny:
-    """Two months in two commits, the first of them tagged."""
-    folder = tmp_path_factory.mktemp("served")
+@cache
+def built(folder: Path, crs: str, scenes: Path) -> Tiny:
+    """Two months in two commits, the first of them tagged; made once for all who only read it."""
     shutil.copytree(scenes, folder / "scenes")
     text = REGION
-    for old, new in GRIDS[request.param].items():
+    for old, new in GRIDS[crs].items():
         text = text.replace(old, new)
     (folder / "tiny.yaml").write_text(text, "utf-8")
     tiny = Tiny(folder)
@@ -35,6 +36,12 @@ def cube(request, tmp_path_factory, scenes) -> Tiny:
     tiny.cube().repository.create_tag("first", first.snapshot)
     build_month(tiny.plan("2024-07"), tiny.cube(), Inline(), BY)
     return tiny
+
+
+@pytest.fixture(scope="module", params=GRIDS)
+def cube(request, tmp_path_factory, scenes) -> Tiny:
+    folder = tmp_path_factory.getbasetemp() / f"served-{request.param[5:]}"
+    return built(folder, request.param, scenes)
 
 
 @pytest.fixture(scope="module")

@@ -63,3 +63,21 @@ def test_a_window_that_cuts_a_chunk_is_refused(tmp_path: Path, start, shape) -> 
     array = _array(str(tmp_path / "store"), "a", "int16", 0)
     with pytest.raises(ValueError, match="cuts chunks"):
         chunks.write([(array, start, np.ones(shape, "int16"))])
+
+
+@pytest.mark.parametrize("compressor", [BLOSC, None])
+def test_windows_that_cut_chunks_leave_the_rest_as_it_was(compressor) -> None:
+    rng = np.random.default_rng(2)
+    store = zarr.storage.MemoryStore()
+    options = {"shards": (1, 32, 64)} if compressor is None else {}
+    arrays = [_array(store, f"a{k}", "int16", -1, **options) for k in range(2)]
+    wanted = np.full((2, 3, 50, 70), -1, "int16")
+    for number in range(30):
+        windows = []
+        for array, plain in zip(arrays, wanted, strict=True):
+            cut = tuple(slice(*sorted(rng.choice(n + 1, 2, replace=False))) for n in plain.shape)
+            values = np.full(plain[cut].shape, number, "int16")
+            windows.append((array, [s.start for s in cut], values))
+            plain[cut] = values
+        chunks.amend(windows)
+        np.testing.assert_array_equal([array[...] for array in arrays], wanted)

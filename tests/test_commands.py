@@ -14,7 +14,7 @@ import pytest
 import typer.main
 from conftest import PROJECT
 
-from neve.cli.app import app
+from neve.cli.app import app, run
 from neve.cli.tables import show
 
 COMMANDS = typer.main.get_command(app).commands
@@ -86,6 +86,20 @@ def test_what_others_wrote_is_no_markup_and_steers_no_terminal(monkeypatch, caps
         assert "a\\nb\\tc \\u202e é ∅" in told
         unstyled = re.sub(r"\x1b\[[\d;]*m", "", told)  # rich's own bold, where TERM allows it
         assert not set("\x1b\x07\u202e") & set(unstyled)
+
+
+def test_json_and_errors_steer_no_terminal_either(capsys, monkeypatch, tmp_path):
+    message = '\x1b[2J\x9b31m\u202e\U000e0041 é "q" \\ \n\t'
+    for told in ({"table": [{"message": message}]}, {}):
+        show(told, as_json=True)
+        text = capsys.readouterr().out
+        assert json.loads(text) == told
+        assert all(char.isprintable() or char == "\n" for char in text)
+        assert ("é" in text) == bool(told)
+    monkeypatch.setattr(sys, "argv", ["neve", "info", f"{tmp_path}/none\x1b[2J\x9b31m"])
+    assert run() == 3
+    assert "none\\x1b[2J\\x9b31m: no cube here" in (text := capsys.readouterr().err)
+    assert all(char.isprintable() or char == "\n" for char in text)
 
 
 def _read(terminal: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Embedding cubes against numpy, pixel by pixel; what does not fit is refused by name."""
+"""Embedding cubes against numpy, pixel by pixel."""
 
 import json
 import shutil
@@ -10,7 +10,6 @@ import xarray as xr
 from conftest import PROJECT
 from embedding_tiles import (
     BANDS,
-    CRS,
     TILES,
     TOP,
     YEAR,
@@ -24,9 +23,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from neve.build.engine import Processes
-from neve.embeddings import consolidation, vectors
-from neve.embeddings.tiles import find_tiles
-from neve.errors import AskPerson, CubeMismatch, MonthConflict
+from neve.cube import store
+from neve.embeddings import vectors
+from neve.errors import CubeMismatch, MonthConflict
 
 __all__ = ["folder", "small"]
 
@@ -161,52 +160,10 @@ def test_an_attempt_that_took_too_long_is_refused(folder, small, tmp_path, monke
     consolidated(folder, tmp_path / "cube")
     repository, _ = opened(tmp_path / "cube")
     tip = repository.lookup_branch("main")
-    monkeypatch.setattr(consolidation, "LONGEST", timedelta(microseconds=1))
+    monkeypatch.setattr(store, "LONGEST", timedelta(microseconds=1))
     with pytest.raises(MonthConflict, match="longer than 0 days"):
         consolidated(folder, tmp_path / "cube")
     assert repository.lookup_branch("main") == tip
-
-
-@pytest.mark.parametrize(
-    ("broken", "named"),
-    [
-        ({"values": np.zeros((110, 90, BANDS), np.uint8)}, "uint8"),
-        ({"values": np.zeros((100, 90, BANDS), np.int8)}, "one version"),
-        ({"values": np.zeros((110, 90, 4), np.int8)}, "4 bands"),
-        ({"scales": np.ones((110, 90))}, "float32 scales"),
-        ({"shift": 5}, "do not fit"),
-    ],
-)
-def test_a_tile_that_does_not_fit_is_named(folder, broken, named):
-    write_tile(folder, "grid_15.05_46.95", **broken)
-    with pytest.raises(AskPerson, match=named) as raised:
-        find_tiles(folder, YEAR, CRS)
-    assert "grid_15" in str(raised.value)
-
-
-def test_missing_and_damaged_files_are_named(folder):
-    place = folder / "global_0.1_degree_representation" / str(YEAR) / "grid_15.05_46.95"
-    values = place / "grid_15.05_46.95.npy"
-    values.write_bytes(values.read_bytes()[:1000])
-    with pytest.raises(AskPerson, match=r"grid_15.05_46.95.npy.*fetch it again"):
-        find_tiles(folder, YEAR, CRS)
-    (place / "grid_15.05_46.95_scales.npy").unlink()
-    with pytest.raises(AskPerson, match=r"_scales.npy is not there"):
-        find_tiles(folder, YEAR, CRS)
-    (folder / "global_0.1_degree_tiff_all" / "grid_15.05_46.95.tiff").write_bytes(b"II*\0")
-    with pytest.raises(AskPerson):
-        find_tiles(folder, YEAR, CRS)
-    with pytest.raises(AskPerson, match="another year"):
-        find_tiles(folder, 1999, CRS)
-
-
-def test_tiles_of_other_zones_are_left_out(folder):
-    TILES["grid_18.05_46.95"] = (10_000, 480_000, 20, 20)
-    try:
-        write_tile(folder, "grid_18.05_46.95", "EPSG:32634")
-    finally:
-        del TILES["grid_18.05_46.95"]
-    assert [tile.name for tile in find_tiles(folder, YEAR, CRS)] == sorted(TILES)
 
 
 @pytest.mark.skipif(not SCHEMAS.is_dir(), reason="the GeoZarr schemas are in ../shared")

@@ -14,6 +14,7 @@ import yaml
 from conftest import PROJECT
 from dagster._core.launcher import RunLauncher
 from dagster._serdes import ConfigurableClassData
+from dagster_webserver.cli import DEFAULT_WEBSERVER_HOST
 
 DEPLOY = PROJECT / "deploy"
 DOCKERFILE = (PROJECT / "Dockerfile").read_text("utf-8").replace("\\\n", " ")
@@ -84,6 +85,28 @@ def test_a_service_has_no_rights_and_no_port_but_on_loopback():
     ports = [port for one in COMPOSE["services"].values() for port in one.get("ports", [])]
     assert len(ports) == 2
     assert all(port.startswith("127.0.0.1:") for port in ports)
+
+
+def test_what_is_installed_has_the_hash_that_was_pinned():
+    made = (PROJECT / "Makefile").read_text("utf-8") + DOCKERFILE
+    lines = re.findall(r"pip install ([^&\n]*)", made)
+    assert len(lines) == 5
+    assert [one for one in lines if not re.search(r"--require-hashes -r|-e \. *$", one)] == []
+    assert re.findall(r'" npm (\w+)', made) == ["ci", "ci"]  # it holds packages to the lock
+    locked = json.loads((PROJECT / "package-lock.json").read_text("utf-8"))["packages"]
+    assert [name for name, one in locked.items() if name and "integrity" not in one] == []
+
+
+def test_nowhere_is_dagster_told_to_listen_to_others():
+    """It has no login. Beside this, containers listen: their ports are published on loopback."""
+    texts = [PROJECT / "Makefile", *PROJECT.glob("*.md"), *PROJECT.glob("docs/*.md")]
+    texts += [DEPLOY / "README.md", *PROJECT.glob("neve/cli/*.py")]
+    lines = [line for file in texts for line in file.read_text("utf-8").splitlines()]
+    started = [one for one in lines if re.search(r"dagster(\W+dev|-webserver)\b", one)]
+    assert len(started) > 2
+    told = [one for one in started if re.search(r"\s(-h|--host)\b", one)]
+    assert [one for one in told if "docker run -p 127.0.0.1:" not in one] == []
+    assert DEFAULT_WEBSERVER_HOST == "127.0.0.1"
 
 
 def test_an_image_of_other_sources_has_another_cache_of_kernels(tmp_path, monkeypatch):

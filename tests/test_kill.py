@@ -2,6 +2,7 @@
 
 import os
 import random
+import re
 import signal
 import subprocess
 import sys
@@ -17,12 +18,13 @@ KILLS = int(os.environ.get("NEVE_KILLS", "2"))
 SEED = 20
 
 
-def start(tiny, store):
-    command = [sys.executable, "-m", "pipelines.month", str(tiny.file), "--month", "2024-06"]
+def start(tiny, store, **more):
+    command = [sys.executable, "-m", "pipelines", "month", str(tiny.file), "--month", "2024-06"]
     environment = os.environ | {
         "DAGSTER_HOME": str(tiny.folder),
         "NEVE_WORK": str(tiny.folder / ".neve"),
         "PYTHONPATH": str(PROJECT),
+        **more,
     }
     return subprocess.Popen(
         [*command, "--store", str(store), "--workers", "2"],
@@ -36,12 +38,16 @@ def start(tiny, store):
 def finish(process):
     _, errors = process.communicate(timeout=300)
     assert process.returncode == 0, errors.decode()[-3000:]
+    return errors.decode()
 
 
 @pytest.mark.slow
 def test_main_is_before_or_after_at_every_point(tiny, tmp_path):
     (tmp_path / "dagster.yaml").write_text((PROJECT / "dagster.yaml").read_text("utf-8"))
-    finish(start(tiny, tmp_path / "warm"))  # compiles kernels, so that durations are comparable
+    # Compiles kernels, so that durations are comparable.
+    told = finish(start(tiny, tmp_path / "warm", PYTHONPROFILEIMPORTTIME="1"))
+    assert len(re.findall(r"\| +neve.build.block$", told, re.MULTILINE)) == 3  # run and workers
+    assert len(re.findall(r"\| +dagster$", told, re.MULTILINE)) == 1, "workers load Dagster"
     began = time.monotonic()
     finish(start(tiny, tmp_path / "calm"))
     whole = time.monotonic() - began

@@ -73,3 +73,12 @@ def test_no_tile_reads_more_than_sixteen_chunks(view, names, arrays):
 
 def test_a_tile_elsewhere_meets_none(view):
     assert levels.chunks_of(view, "1x", Place(10, 1, 1), ["red"]) == 0
+
+
+def test_a_level_of_a_single_pixel_is_never_drawn(tmp_path):
+    small = {"area": {"bbox": [14.8, 0, 14.803, 0.003]}, "crs": "EPSG:32633", "chunk": 256}
+    region = Region.model_validate(REGION | small | {"block": 1024})
+    repository = open_cube(str(tmp_path / "cube"), layout_of(region)).repository
+    view = Views(repository, "cube").at("main")
+    assert min(view.levels["64x"].attrs["spatial:shape"]) == 1
+    assert levels.level_of(view, Place(0, 0, 0), ["red"]) == "8x"

@@ -65,6 +65,7 @@ def test_its_map_is_served_once_and_by_another_process(store):
     try:
         shown = cube.view(height=300)
         url, _, state = shown.url.partition("#")
+        assert url.startswith("http://127.0.0.1:")
         assert state == f"at={cube.history()['snapshot'][0]}"
         with httpx.Client(base_url=url, timeout=60) as client:
             assert client.get("/api/cube").json()["months"] == ["2024-06", "2024-07"]

@@ -1,20 +1,25 @@
 """``neve overviews``: places, endpoints, locks, nesting."""
 
+import json
+import os
+import pickle
+
 import icechunk
 import numpy as np
 import pytest
 import zarr
 from filelock import FileLock
-from test_added_levels import check, native, numbers
+from raster_datasets import check, native, numbers
 
 from neve.cli.app import app
 from neve.cli.levels import _bucket, add_levels, planned
 from neve.cube import locking
 from neve.cube.places import open_or_create, s3_options
-from neve.errors import CubeMismatch, Retry
+from neve.errors import CubeMismatch, NeveError, Retry
 from neve.pyramids.asked import Wanted
 
 WANTED = Wanted((2, 8))
+PICKLE = {"id": "pickle", "protocol": 5}
 
 
 def copied(store, values):
@@ -25,6 +30,43 @@ def copied(store, values):
     for name, at in (("y", -np.arange(values.shape[0])), ("x", np.arange(values.shape[1]))):
         group.create_array(name, data=at, dimension_names=(name,))
     return root
+
+
+class Planted:
+    """Unpickled, it makes a folder."""
+
+    def __init__(self, file) -> None:
+        self.file = file
+
+    def __reduce__(self):
+        return os.mkdir, (str(self.file),)
+
+
+@pytest.mark.parametrize(
+    "told",
+    [
+        {"dtype": "|O", "filters": [PICKLE], "fill_value": None},
+        {"dtype": "|O", "filters": [{"id": "vlen-utf8"}, PICKLE], "fill_value": ""},
+        {"dtype": "|O", "filters": [{"id": "vlen-utf8"}], "compressor": PICKLE, "fill_value": ""},
+        {"dtype": "<u2", "filters": None, "compressor": PICKLE, "fill_value": 0},
+    ],
+)
+def test_nothing_is_unpickled_that_a_dataset_of_others_holds(tmp_path, told):
+    place = {"_ARRAY_DIMENSIONS": ["y", "x"]}
+    crs = {"proj:code": "EPSG:32633", "spatial:transform": [10, 0, 5e5, 0, -10, 5e6]}
+    array = {"zarr_format": 2, "shape": [8, 8], "chunks": [8, 8], "order": "C", "compressor": None}
+    files = {".zgroup": {"zarr_format": 2}, "1x/.zgroup": {"zarr_format": 2}, "1x/.zattrs": crs}
+    files |= {"1x/red/.zarray": array | told, "1x/red/.zattrs": place}
+    (tmp_path / "theirs/1x/red").mkdir(parents=True)
+    for name, content in files.items():
+        (tmp_path / "theirs" / name).write_text(json.dumps(content))
+    chunk = pickle.dumps(Planted(tmp_path / "planted"))
+    (tmp_path / "theirs/1x/red/0.0").write_bytes(chunk)
+    with pytest.raises(NeveError):
+        add_levels(str(tmp_path / "theirs"), WANTED, {})
+    assert not (tmp_path / "planted").exists()
+    pickle.loads(chunk)  # it would have been
+    assert (tmp_path / "planted").exists()
 
 
 @pytest.fixture

@@ -1,11 +1,10 @@
-"""What the page tells of the map: a pixel, two states side by side, a commit, chunks."""
+"""What the page tells of the map: a pixel, two states side by side, chunks."""
 
 import json
 import re
 from pathlib import Path
 from urllib.request import urlopen
 
-import icechunk as ic
 import numcodecs
 import numpy as np
 import pytest
@@ -26,6 +25,12 @@ def tree(store):
 def passport(visitor):
     rows = visitor.window.locator("#passport dl > *").all_inner_texts()
     return dict(zip(rows[::2], rows[1::2], strict=True))
+
+
+def copied(visitor, label):
+    """What a button of the passport puts on the clipboard."""
+    visitor.window.click(f"#passport button >> text={label}")
+    return visitor.window.evaluate("() => navigator.clipboard.readText()")
 
 
 def left_of(window, selector):
@@ -67,21 +72,16 @@ def test_the_passport_of_a_pixel(at, tree, store, url, tmp_path):
     assert [float(line.split(",")[1] or "nan") for line in lines[1:]] == pytest.approx(
         here["NDVI"].values.tolist(), abs=1e-6, nan_ok=True
     )
-
-    def copied(label):
-        visitor.window.click(f"#passport button >> text={label}")
-        return visitor.window.evaluate("() => navigator.clipboard.readText()")
-
-    *statements, expression = copied("xarray").replace("<store>", store).splitlines()
+    *statements, expression = copied(visitor, "xarray").replace("<store>", store).splitlines()
     names: dict[str, object] = {}
     exec("\n".join(statements), names)
     assert float(eval(expression, names)["NDVI"]) == pytest.approx(value)
-    with urlopen(re.search("'(.+)'", copied("curl"))[1]) as answer:
+    with urlopen(re.search("'(.+)'", copied(visitor, "curl"))[1]) as answer:
         assert json.load(answer)["value"] == pytest.approx(value)
-    assert copied("permalink") == visitor.window.url
+    assert copied(visitor, "permalink") == visitor.window.url
     visitor.show(f"v=SAVI&month=2024-07&px={visitor.state['px']}")
     visitor.window.wait_for_function("() => document.body.textContent.includes('SAVI, July')")
-    *statements, expression = copied("xarray").replace("<store>", store).splitlines()
+    *statements, expression = copied(visitor, "xarray").replace("<store>", store).splitlines()
     exec("\n".join(statements), names)
     assert float(eval(expression, names)["SAVI"]) == pytest.approx(float(here["SAVI"][3]))
     visitor.click("#close-passport")
@@ -150,29 +150,6 @@ def test_a_difference_says_where_it_cannot_be_told(at):
     visitor.show("v=NDVI&month=2024-07&mode=delta&b.month=2024-05&low=0&lo=-1&hi=0")
     visitor.window.wait_for_timeout(600)
     assert colours(visitor.picture()) > 50  # most values are above the limits, and differ
-
-
-def test_what_a_commit_changed(at, store):
-    visitor = at("v=EVI&month=2024-07")
-    visitor.click("#what-changed")
-    assert visitor.state["month"] == "2024-06"
-    repository = ic.Repository.open(ic.local_filesystem_storage(store))
-    newest, before = (info.id for info in list(repository.ancestry(branch="main"))[:2])
-    assert visitor.state["b.at"] == before
-    changed = repository.diff(from_snapshot_id=before, to_snapshot_id=newest).updated_chunks
-    touched = {
-        tuple(chunk[1:])
-        for path, chunks in changed.items()
-        if path.startswith("/1x/")
-        for chunk in chunks
-        if len(chunk) == 3
-    }
-    assert f"level 1x\t{len(touched)} chunks" in visitor.text("#changes")
-    assert colours(visitor.picture()) > 20
-    visitor.click("#presets >> text=month before")
-    assert colours(visitor.picture()) > 200
-    visitor.show("v=red,green,blue&month=2024-06&mode=delta&b.month=2024-05&low=0")
-    assert "A picture has no difference" in visitor.text("#compare-note")
 
 
 def test_x_ray(at, tree):

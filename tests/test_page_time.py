@@ -1,4 +1,4 @@
-"""The page and time: months, versions, a month that is being built, films."""
+"""The page and time: months, versions, what a commit changed, a month being built, films."""
 
 import io
 import itertools
@@ -42,6 +42,29 @@ def test_scrubbing_months_and_history(at):
     for key, month in (("[", "2024-06"), ("]", "2024-07")):
         visitor.press(key)
         assert visitor.state["month"] == month
+
+
+def test_what_a_commit_changed(at, store):
+    visitor = at("v=EVI&month=2024-07")
+    visitor.click("#what-changed")
+    assert visitor.state["month"] == "2024-06"
+    repository = ic.Repository.open(ic.local_filesystem_storage(store))
+    newest, before = (info.id for info in list(repository.ancestry(branch="main"))[:2])
+    assert visitor.state["b.at"] == before
+    changed = repository.diff(from_snapshot_id=before, to_snapshot_id=newest).updated_chunks
+    touched = {
+        tuple(chunk[1:])
+        for path, chunks in changed.items()
+        if path.startswith("/1x/")
+        for chunk in chunks
+        if len(chunk) == 3
+    }
+    assert f"level 1x\t{len(touched)} chunks" in visitor.text("#changes")
+    assert colours(visitor.picture()) > 20
+    visitor.click("#presets >> text=month before")
+    assert colours(visitor.picture()) > 200
+    visitor.show("v=red,green,blue&month=2024-06&mode=delta&b.month=2024-05&low=0")
+    assert "A picture has no difference" in visitor.text("#compare-note")
 
 
 class Paced(Inline):

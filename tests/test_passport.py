@@ -1,5 +1,7 @@
 """Where the passport of a pixel says that its values come from."""
 
+import gc
+
 import pytest
 import zarr
 from conftest import BY
@@ -9,9 +11,11 @@ from pyproj import Transformer
 from neve.build.engine import Inline
 from neve.build.month import build_month
 from neve.cube import tidying
+from neve.cube.history import Commit
 from neve.cube.store import Cube
 from neve.region import Region
 from neve.serving import counting
+from neve.serving import passport as origins
 from neve.serving.passport import Question, passport
 from neve.serving.views import View, Views
 
@@ -34,7 +38,7 @@ def at(cube: Cube, row: int, col: int, view: View | None = None) -> dict[str, ob
     view, grid = view or Views(cube.repository, "patches").at("main"), cube.layout.grid
     to_lonlat = Transformer.from_crs(grid.crs, 4326, always_xy=True)
     lon, lat = to_lonlat.transform(*(grid.transform @ (col + 0.5, row + 0.5)))
-    return passport(view, cube.repository, Question(lon, lat, "red", "1x", MONTH))
+    return passport(view, Question(lon, lat, "red", "1x", MONTH))
 
 
 def far_chunk(cube: Cube, month: str, region: str = "patches") -> None:
@@ -103,3 +107,38 @@ def test_a_series_that_is_cut_holds_the_month_that_was_asked_for(cube, monkeypat
     far_chunk(cube, "2023-10")
     monkeypatch.setattr(counting, "MOST_MONTHS", 2)
     assert [entry["month"] for entry in at(cube, 5, 5)["series"]] == [MONTH, "2023-09"]
+
+
+def test_a_month_that_was_rebuilt_often_is_looked_through_so_far_and_no_further(
+    tmp_path, monkeypatch
+):
+    made = cube_at(tmp_path / "cube")
+    whole = make(tmp_path, "whole", (ALL, ALL), 1, 1)
+    built = build_month(plan_of([whole]), made, Inline(), BY).snapshot
+    for name in ("first", "second", "third"):
+        far_chunk(made, MONTH, name)
+    _, second, first = [commit.id for commit in made.history()[:3]]
+    asked, real = [], origins.changes
+    monkeypatch.setattr(origins, "changes", lambda *args: asked.append(args) or real(*args))
+    for most, found in ((0, (None, made.tip())), (1, (None, second)), (2, (None, first))):
+        monkeypatch.setattr(origins, "MOST_REBUILDS", most)
+        origins._touched.cache_clear()
+        asked.clear()
+        told = at(made, 5, 5)
+        assert (told["snapshot"], told["upto"]) == found
+        assert len(asked) == most
+    for most in (3, 4):  # beyond three there is but one that it can be
+        monkeypatch.setattr(origins, "MOST_REBUILDS", most)
+        told = at(made, 5, 5)
+        assert (told["snapshot"], told["scenes"], told["upto"]) == (built, ["whole"], None)
+
+
+def test_an_opened_version_keeps_no_commits(cube):
+    def kept() -> list[Commit]:
+        gc.collect()
+        return [found for found in gc.get_objects() if type(found) is Commit]
+
+    before = kept()  # other tests' caches hold some, and may let go of them meanwhile
+    view = Views(cube.repository, "patches").at("main")
+    assert view.variables["count"].range == (0.0, 2.0)
+    assert {id(commit) for commit in kept()} <= {id(commit) for commit in before}

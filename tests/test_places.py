@@ -2,7 +2,9 @@
 
 import icechunk
 import pytest
+import zarr
 from conftest import BY
+from web_server import web
 
 from neve.build.engine import Inline
 from neve.build.month import build_month
@@ -58,12 +60,48 @@ def test_missing_credentials_are_named(tiny, bucket, s3_url, monkeypatch):
         open_repository(f"{bucket}/x", s3_options(s3_url))
 
 
-def test_trouble_that_may_pass_asks_for_another_attempt():
+@pytest.mark.parametrize(
+    "word",
+    [
+        "dispatch failure: tcp connect error",
+        'service error: unhandled error (SlowDown): Error { code: "SlowDown", message: "wait" }',
+        'service error: unhandled error (TooManyRequests): Error { code: "TooManyRequests" }',
+        'service error: unhandled error (InternalError): Error { code: "InternalError" }',
+        'service error: unhandled error (ServiceUnavailable): Error { code: "ServiceUnavailable" }',
+    ],
+)
+def test_trouble_that_may_pass_asks_for_another_attempt(word):
     # Icechunk itself tries for half a minute; its last word is this.
-    word = "object store error dispatch failure: tcp connect error\n\ncontext:\n 0: refs"
-    said = r"^s3://b: dispatch failure: tcp connect error; run again"
-    with pytest.raises(Retry, match=said), explained("s3://b"):
-        raise icechunk.StorageError(word)
+    with pytest.raises(Retry) as told, explained("s3://b"):
+        raise icechunk.StorageError(f"object store error {word}\n\ncontext:\n 0: refs")
+    assert str(told.value) == f"s3://b: {word}; run again when the store answers"
+
+
+@pytest.mark.parametrize("kind", ["file", "http"])
+def test_chunks_that_a_repository_of_others_has_elsewhere_are_not_fetched(tmp_path, kind):
+    """Its own settings may say that chunks lie in files of this machine, or at a host."""
+    (tmp_path / "secret").mkdir()
+    (tmp_path / "secret" / "bytes").write_bytes(b"canaries")
+    with web(b"canaries") as server:
+        host = server.at("127.0.0.1").rpartition("/")[0]
+        place = f"file://{tmp_path}/secret/" if kind == "file" else f"{host}/"
+        options = {"allow_http": "true"}
+        store = icechunk.http_store(options)
+        if kind == "file":
+            store = icechunk.local_filesystem_store(f"{tmp_path}/secret")
+        config = icechunk.RepositoryConfig.default()
+        config.set_virtual_chunk_container(icechunk.VirtualChunkContainer(place, store))
+        theirs = icechunk.Repository.create(storage(f"{tmp_path}/theirs"), config=config)
+        theirs.save_config()
+        session = theirs.writable_session("main")
+        root = zarr.create_group(session.store)
+        root.create_array("x", shape=(8,), chunks=(8,), dtype="uint8", compressors=None)
+        session.store.set_virtual_ref("x/c/0", f"{place}bytes", offset=0, length=8)
+        session.commit("theirs")
+        opened = open_repository(f"{tmp_path}/theirs").readonly_session("main")
+        with pytest.raises(icechunk.IcechunkError, match="authorize"):
+            zarr.open_group(opened.store, mode="r")["x"][:]
+        assert server.asked == []
 
 
 def test_arraylake_needs_its_client():

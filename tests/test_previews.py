@@ -7,9 +7,6 @@ import patches
 import pytest
 import xarray as xr
 from conftest import BY, REGION, Tiny
-from hypothesis import given
-from hypothesis import strategies as st
-from hypothesis.extra import numpy as arrays
 
 from neve.build.engine import Inline, Processes
 from neve.build.month import build_month
@@ -20,16 +17,12 @@ from neve.errors import CubeMismatch, RegionInvalid
 from neve.opened import open as open_tree
 from neve.parts import Visual
 from neve.previews import drawing
-from neve.previews.colours import Stretch
-from neve.previews.components import Components
 from neve.region import load
 from neve.scenes.values import SceneList
 
 PCA = ["blue", "green", "red", "nir", "NDVI"]
 KEYS = f"visual: true\npca: [{', '.join(PCA)}]\n"
 LEVELS = ("1x", "2x", "4x", "16x")
-ANY = st.floats(width=32, allow_nan=True, allow_infinity=True)
-PLANES = arrays.arrays(np.float32, (4, 5, 3), elements=ANY)
 
 
 def stretched(values, low, high):
@@ -205,50 +198,3 @@ def test_previews_belong_to_the_cube(tiny):
     with_previews(tiny)
     with pytest.raises(CubeMismatch, match=r"previews.*another store"):
         open_cube(tiny.store, layout_of(tiny.region))
-
-
-@given(PLANES)
-def test_any_values_give_colours_where_finite_and_nothing_elsewhere(planes):
-    valid = np.isfinite(planes).all(axis=0)
-    rgb = np.isfinite(planes[:3]).all(axis=0)
-    for found, some in (
-        (Stretch.fit(planes[:3, rgb]).render(planes[:3]), rgb),
-        (Components.fit(planes[:, valid]).render(planes), valid),
-    ):
-        assert found.dtype == np.uint8
-        assert found.shape == (5, 3, 3)
-        assert ((found > 0).all(axis=-1) == some).all()
-        assert ((found == 0).all(axis=-1) == ~some).all()
-
-
-@given(st.integers(0, 2**32 - 1), st.integers(3, 9), st.integers(2, 400))
-def test_components_are_those_of_numpy(seed, variables, cells):
-    generator = np.random.default_rng(seed)
-    mix = generator.normal(size=(variables, variables))
-    sample = (mix @ generator.normal(size=(variables, cells))).astype(np.float32)
-    found = Components.fit(sample)
-    variances = np.linalg.eigvalsh(np.cov(sample.astype(np.float64)))[::-1]
-    scores = found.axes @ (sample - found.mean[:, None])
-    assert np.allclose(scores.var(axis=1, ddof=1), variances[:3], rtol=1e-3, atol=1e-5)
-    assert np.allclose(found.axes @ found.axes.T, np.eye(3), atol=1e-9)
-    # Affine maps of all variables together and their order of arrival change nothing.
-    again = Components.fit(sample[:, ::-1])
-    if np.diff(variances[:4]).max(initial=-1) < -1e-2 and cells > 2 * variables:
-        assert np.allclose(found.axes, again.axes, atol=1e-3)
-
-
-def test_equalised_colours_are_evenly_used():
-    sample = np.random.default_rng(1).lognormal(size=(5, 40_000)).astype(np.float32)
-    colours = Components.fit(sample).render(sample)
-    for band in range(3):
-        used = np.histogram(colours[:, band], bins=32, range=(1, 256))[0]
-        assert used.min() > 0.75 * 40_000 / 32
-        assert used.max() < 1.25 * 40_000 / 32
-
-
-def test_large_planes_are_rendered_in_strips(monkeypatch):
-    planes = np.random.default_rng(2).normal(size=(4, 30, 41)).astype(np.float32)
-    picture = Components.fit(planes.reshape(4, -1))
-    whole = picture.render(planes)
-    monkeypatch.setattr("neve.previews.components.STRIP", 4 * 37)
-    assert np.array_equal(picture.render(planes), whole)

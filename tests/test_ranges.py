@@ -1,5 +1,6 @@
 import contextlib
 import itertools
+import os
 import socketserver
 import threading
 import time
@@ -67,6 +68,20 @@ def test_a_file_that_is_read_over_and_over_is_given_up(tmp_path: Path) -> None:
     with pytest.raises(ReadFailed, match="over and over"):
         file.read()
     assert file.again().read() == b""  # it shares the failure: GDAL gets nothing more
+
+
+@pytest.mark.parametrize("href", ["s3://b/a//b", "s3://b/../k", "s3://b/a%00b", "s3://b/a%0a"])
+def test_a_key_that_cannot_be_is_the_scene_s_fault(href: str) -> None:
+    with pytest.raises(ReadFailed, match="parse") as told:
+        fetch(href, [(0, 10)], False, READS)
+    assert str(told.value).isprintable()
+
+
+def test_nothing_waits_for_a_pipe_in_the_place_of_an_image(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.tif")
+    for place in (tmp_path / "a.tif", tmp_path):
+        with pytest.raises(ReadFailed, match="not a regular file"):
+            fetch(str(place), [(0, 10)], False, READS)
 
 
 class Flood(Handler):

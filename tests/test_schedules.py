@@ -172,7 +172,7 @@ def test_months_of_a_backfill_run_beside_each_other(tiny, environment, tmp_path)
     home = tmp_path / "home"
     home.mkdir()
     (home / "dagster.yaml").write_text("telemetry: {enabled: false}")
-    command = [sys.executable, "-m", "pipelines.backfill", "tiny", "--json", "--jobs", "2"]
+    command = [sys.executable, "-m", "pipelines", "backfill", "tiny", "--json", "--jobs", "2"]
     command += ["--from", "2024-06", "--to", "2024-07"]
     given = {**os.environ, **environment, "DAGSTER_HOME": str(home)}
     ended = subprocess.run(command, env=given, capture_output=True, text=True, cwd=PROJECT)

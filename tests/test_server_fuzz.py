@@ -132,14 +132,6 @@ def test_no_path_leads_out(served, path):
     sound(answer)
 
 
-@pytest.mark.parametrize(
-    "place", ["-1/0/0", "23/0/0", "0/1/0", "0/0/1", "3/8/0", "9" * 30 + "/0/0"]
-)
-def test_tiles_off_the_map_are_not_drawn(served, place):
-    answer = served.client.get(f"/tiles/main/NDVI/{place}.png")
-    assert answer.status_code in (404, 422)
-
-
 @pytest.mark.parametrize("more", ["width=99999", "height=99999", "format=tiff", "style=x"])
 def test_sizes_and_formats_cannot_be_asked_for(served, more):
     assert served.client.get(f"/tiles/main/NDVI/5/11/17.png?{more}").status_code == 422

@@ -1,19 +1,11 @@
 """The map server over HTTP: what it refuses, keeps, hands out, and how it starts and ends."""
 
-import http.client
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import sys
-import threading
-import time
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack, suppress
-from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 
 import httpx
 import icechunk as ic
@@ -24,10 +16,8 @@ from map_server import AFFINE, map_server, running
 from served_cube import centre, client, cube, tile_of
 
 from neve import page
-from neve.cube.places import open_repository
 from neve.errors import CubeMismatch, MetadataInvalid
-from neve.serving import answers, describing, desk, views
-from neve.serving import running as rooms
+from neve.serving import describing
 from neve.serving.app import create_app
 from neve.serving.files import add_page
 from neve.serving.views import Views
@@ -57,22 +47,15 @@ def test_what_a_snapshot_names_is_kept_and_branches_are_asked_again(client, cube
     [
         ("/api/cube?at=nowhere", 404),
         ("/api/cube?at=1CECHNKREP0F1RSTCMT0", 404),
-        ("/api/cube?at=..%2F..", 422),
-        ("/api/cube?expression=1", 422),
         (f"/api/cube?at=staging.{63 * 'r'}.2024-06", 404),
-        (f"/api/cube?at={80 * 'r'}", 422),
         ("/api/blocks?month=2023-01", 422),
-        ("/api/blocks?month=June", 422),
         ("/api/pixel?lon=0&lat=0&variable=NDVI", 422),
-        ("/api/pixel?lon=nan&lat=0&variable=NDVI", 422),
         ("/api/pixel?lon=12.05&lat=45.52&variable=NDVI&level=3x", 422),
         ("/api/pixel?lon=12.05&lat=45.52&variable=spatial_ref", 422),
         ("/edr/main/position?coords=POINT(0 0)&parameter-name=NDVI", 422),
         ("/edr/main/position?coords=POINT(12.07 45.53)", 422),
         ("/edr/main/position?coords=POINT(12.07 45.53)&parameter-name=NOPE", 422),
         ("/edr/main/position?coords=POINT(12.07 45.53)&parameter-name=NDVI&crs=EPSG:3857", 422),
-        ("/edr/main/position?coords=POINT(12.07 45.53)&parameter-name=NDVI&f=netcdf", 422),
-        ("/edr/main/position?coords=POINT(12.07 45.53)&parameter-name=NDVI&datetime=June", 422),
         ("/edr/main/position?coords=POINT(12.07 45.53)&parameter-name=NDVI&datetime=2030-01", 422),
         ("/edr/main/position?coords=POINT(12.07 45.53)&parameter-name=" + "NDVI," * 30, 422),
         ("/edr/main/position?coords=MULTIPOINT((12 45),(12 46))&parameter-name=NDVI", 422),
@@ -80,23 +63,8 @@ def test_what_a_snapshot_names_is_kept_and_branches_are_asked_again(client, cube
         ("/edr/main/area?coords=POLYGON((0 0,1 1,1 0,0 0))", 404),
         ("/tiles/main/NOPE/5/1/1.png", 422),
         ("/tiles/main/red,green/5/1/1.png", 422),
-        ("/tiles/main/red/5/32/1.png", 404),
-        ("/tiles/main/red/23/1/1.png", 422),
-        ("/tiles/main/red/-1/1/1.png", 422),
         ("/tiles/main/red/5/1/1.png?lo=1&hi=0", 422),
-        ("/tiles/main/red/5/1/1.png?lo=nan", 422),
         ("/tiles/main/red/5/1/1.png?colormap=rainbowish", 422),
-        ("/tiles/main/red/5/1/1.png?width=100000", 422),
-        ("/tiles/main/red%2B1/5/1/1.png", 422),
-        ("/legend/main/red.svg", 422),
-        ("/legend/main/NDVI.png?lo=-1e308&hi=1e308", 422),
-        ("/zarr/main/1x/red/c/x/0/0", 422),
-        ("/zarr/main/1x/red/c/99999999999/0/0", 422),
-        ("/zarr/main/1x/NDVI/c/%D9%A0/%D9%A0/%D9%A0", 422),
-        ("/api/blocks?month=%D9%A2%D9%A0%D9%A2%D9%A4-%D9%A0%D9%A6", 422),
-        ("/zarr/main/..%2F..%2Fetc%2Fpasswd", 422),
-        ("/zarr/main/1x/.hidden", 422),
-        ("/zarr/main/" + "a" * 400, 422),
         ("/nothing", 404),
         ("/datasets/main/tiles", 404),
     ],
@@ -114,13 +82,18 @@ def test_what_was_not_foreseen_is_a_sentence_too(client, monkeypatch):
     # uvicorn closes the connection after such an answer: the next test must not get it
     answer = client.get("/api/history", headers={"Connection": "close"})
     assert answer.status_code == 500
-    assert "log" in answer.json()["error"]
+    assert answer.json() == {"error": "an error within the server; its log tells more"}
     assert answer.headers["x-content-type-options"] == "nosniff"
 
 
-def secure(headers) -> bool:
-    held = {name.lower(): value for name, value in headers.items()}
-    return all(held.get(name.lower()) == value for name, value in answers.SECURITY.items())
+def test_a_store_that_fails_is_told_of_in_a_sentence(cube, tmp_path):
+    shutil.copytree(cube.store, tmp_path / "cube")
+    with map_server(str(tmp_path / "cube")) as client:
+        shutil.rmtree(tmp_path / "cube" / "manifests")
+        answer = client.get("/zarr/first/1x/red/c/0/0/0")
+        assert (answer.status_code, answer.headers["retry-after"]) == (503, "2"), answer.text
+        told = "the store did not answer as it should; ask again, or see the server's log"
+        assert answer.json() == {"error": told}  # nothing of what Icechunk says
 
 
 def test_an_empty_repository_is_told_of_before_anything_listens(tmp_path):
@@ -155,142 +128,6 @@ def test_only_the_files_that_the_page_needs_are_handed_out(tmp_path):
             assert client.get(f"/vendor/{path}").status_code == 404
 
 
-def test_it_is_read_only_and_answers_its_own_page_alone(client):
-    assert client.post("/api/cube").status_code == 405
-    assert client.delete("/zarr/main/zarr.json").status_code == 405
-    answer = client.get("/api/cube", headers={"Origin": "https://example.test"})
-    assert not [name for name in answer.headers if name.startswith("access-control")]
-    assert answer.headers["x-content-type-options"] == "nosniff"
-    assert "default-src 'none'" in answer.headers["content-security-policy"]
-    # a page elsewhere whose name was made to point here
-    refused = client.get("/api/cube", headers={"Host": "evil.test"})
-    assert refused.status_code == 400
-    assert secure(refused.headers)
-    assert "text/html" in client.get("/").headers["content-type"]
-
-
-def test_only_the_last_few_snapshots_stay_open(cube, monkeypatch):
-    monkeypatch.setattr("neve.serving.views.KEPT", 1)
-    views = Views(open_repository(cube.store), "cube")
-    main = views.at("main")
-    assert views.at(main.snapshot) is main
-    assert views.at("first") is not main
-    assert views.at("main") is not main
-
-
-@pytest.fixture
-def slow(monkeypatch):
-    """Opening any version but main's waits for an event; tells which ones it began to open."""
-    go, begun, opened = threading.Event(), [], Views._opened
-
-    def opening(self, snapshot):
-        if self._open:
-            begun.append(snapshot)
-            assert go.wait(30)
-        return opened(self, snapshot)
-
-    monkeypatch.setattr(Views, "_opened", opening)
-    yield SimpleNamespace(go=go, begun=begun)
-    go.set()
-
-
-def test_who_asks_for_an_open_version_waits_for_no_opening(cube, slow):
-    with map_server(cube.store) as client, ThreadPoolExecutor(50) as visitors:
-        ask = partial(client.get, "/api/cube?at=first", timeout=60)
-        waiting = [visitors.submit(ask) for _ in range(50)]  # there are 40 threads
-        until(lambda: slow.begun)
-        for path in ("/api/cube", "/zarr/main/zarr.json", "/tiles/main/red/5/1/1.png"):
-            assert client.get(path, timeout=20).status_code == 200
-        assert not any(one.done() for one in waiting)
-        slow.go.set()
-        assert {one.result().status_code for one in waiting} == {200}
-        assert len(slow.begun) == 1
-
-
-def test_too_many_openings_are_sent_away(cube, monkeypatch):
-    monkeypatch.setattr(views, "WAITING", 0)
-    with map_server(cube.store) as client:
-        refused = client.get("/api/cube?at=first")
-        assert (refused.status_code, refused.headers["retry-after"]) == (503, "2")
-        assert client.get("/api/cube").status_code == 200
-
-
-def test_questions_that_take_long_wait_in_line_or_are_sent_away(cube, monkeypatch):
-    go = threading.Event()
-
-    def slowly(view):
-        assert go.wait(60)
-        return []
-
-    monkeypatch.setattr(describing, "history", slowly)
-    monkeypatch.setattr(desk, "AT_ONCE", 1)
-    monkeypatch.setattr(desk, "WAITING", 1)
-    with map_server(cube.store) as client, ThreadPoolExecutor(3) as visitors:
-        asked = [visitors.submit(client.get, "/api/history") for _ in range(3)]
-        until(lambda: any(one.done() for one in asked))  # one is told, one waits
-        for path in (
-            "/legend/main/red.png",
-            "/api/diff?from=first",
-            "/zarr/main/zarr.json",
-            "/edr/main/position?coords=POINT(12.07 45.53)&parameter-name=red",
-        ):
-            refused = client.get(path)
-            assert (refused.status_code, refused.headers["retry-after"]) == (503, "2"), path
-        assert client.get("/tiles/main/red/5/1/1.png").status_code == 200
-        go.set()
-        assert sorted(one.result().status_code for one in asked) == [200, 200, 503]
-
-
-def until(found) -> None:
-    deadline = time.monotonic() + 20
-    while not found():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
-
-
-def test_a_store_that_fails_is_told_of_in_a_sentence(cube, tmp_path):
-    shutil.copytree(cube.store, tmp_path / "cube")
-    with map_server(str(tmp_path / "cube")) as client:
-        shutil.rmtree(tmp_path / "cube" / "manifests")
-        answer = client.get("/zarr/first/1x/red/c/0/0/0")
-        assert (answer.status_code, answer.headers["retry-after"]) == (503, "2"), answer.text
-        assert "did not answer" in answer.json()["error"]
-        assert str(tmp_path) not in answer.text
-
-
-def test_connections_on_which_nothing_comes_end_and_too_many_are_refused(cube, monkeypatch):
-    monkeypatch.setattr(rooms, "IDLE", 0.3)
-    monkeypatch.setattr(rooms, "MOST_AT_ONCE", 4)
-    with map_server(cube.store) as client, ExitStack() as stack:
-        address = (client.base_url.host, client.base_url.port)
-        silent, trickling, third, fourth = (
-            stack.enter_context(socket.create_connection(address, 20)) for _ in range(4)
-        )
-        refused = client.get("/api/cube")
-        assert refused.status_code == 503
-        assert secure(refused.headers)
-        trickling.send(b"GET / HTTP/1.1\r\n")
-        for one in (silent, third, fourth):
-            assert one.recv(1) == b""
-        began = time.monotonic()
-        with suppress(OSError):
-            while time.monotonic() < began + 20:
-                trickling.send(b"x")
-                time.sleep(0.1)
-        assert time.monotonic() < began + 15
-        assert client.get("/api/cube").status_code == 200
-
-
-@pytest.mark.parametrize("sent", [b"\x16\x03\x01", b"GET / HTTP/1.1\r\nA: " + b"a" * 99_999])
-def test_what_is_no_request_is_answered_with_the_headers_too(client, sent):
-    with socket.create_connection((client.base_url.host, client.base_url.port), 20) as one:
-        one.sendall(sent + b"\r\n\r\n")
-        answer = http.client.HTTPResponse(one)
-        answer.begin()
-        assert answer.status == 400
-        assert secure(dict(answer.getheaders()))
-
-
 @pytest.mark.slow
 def test_the_command_serves_and_stops_and_refuses_wrong_metadata(tiny):
     """Of an empty cube, too, there is something to tell."""
@@ -304,6 +141,9 @@ def test_the_command_serves_and_stops_and_refuses_wrong_metadata(tiny):
             assert re.fullmatch(r"http://127\.0\.0\.1:\d+/", url)
             assert httpx.get(f"{url}api/cube", timeout=30).json()["months"] == []
             assert httpx.get(f"{url}tiles/main/red/5/1/1.png").status_code == 422
+            assert httpx.get(f"{url}api/cube", headers={"Host": "evil.test"}).status_code == 400
+            with pytest.raises(httpx.ConnectError):  # of loopback, too, just the one address
+                httpx.get(url.replace("127.0.0.1", "127.0.0.2"))
         finally:
             server.send_signal(signal.SIGINT)
         assert server.wait(30) in (0, 130)

@@ -1,7 +1,9 @@
 """The transaction: one commit, other writers kept, true conflicts refused."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
+import icechunk
 import pytest
 import zarr
 from conftest import BY
@@ -10,6 +12,7 @@ from neve.build.engine import Inline
 from neve.build.month import Wishes, build_month
 from neve.cube.layout import layout_of
 from neve.cube.opening import open_cube
+from neve.cube.places import s3_options
 from neve.errors import CubeMismatch, MonthConflict, RegionInvalid
 from neve.opened import open as open_tree
 
@@ -37,6 +40,34 @@ def test_months_committed_meanwhile_are_kept_whichever_way_the_axis_grew(tiny):
     commit(june, 6)
     commit(july, 7)
     assert months(cube) == [6, 7, 8]
+
+
+def test_a_longer_axis_is_dated_by_the_commit_alone(tiny):
+    cube = tiny.cube()
+    manifests = Path(tiny.store, "manifests")
+    before = sorted(manifests.iterdir())
+    transaction = cube.begin("2024-08")
+    assert sorted(manifests.iterdir()) == before
+    commit(transaction, 8)
+    assert dated(tiny.store, "main") == ["2024-06-01", "2024-07-01", "2024-08-01"]
+
+
+def test_what_is_staged_is_dated_for_those_who_look_on(tiny):
+    tiny.cube().stage("staging.tiny.2024-07", "2024-07", lambda session: None)
+    assert dated(tiny.store, "staging.tiny.2024-07") == ["2024-06-01", "2024-07-01"]
+
+
+def dated(place, at):
+    return [str(day)[:10] for day in open_tree(place, at)["1x"]["time"].values]
+
+
+def test_writers_look_for_no_coordinates_and_leave_readers_theirs(tiny):
+    cube = tiny.cube()
+    mine = cube.repository.config.manifest
+    assert str(mine.preload.preload_if).endswith("false()")
+    stored = icechunk.Repository.fetch_config(icechunk.local_filesystem_storage(tiny.store))
+    assert "|time|" in str(stored.manifest.preload.preload_if)
+    assert str(stored.manifest.splitting) == str(mine.splitting)
 
 
 def test_the_same_month_twice_refuses_the_loser(tiny):
@@ -104,6 +135,21 @@ def test_two_names_of_one_folder_share_one_lock(tiny):
     tiny.cube()
     (tiny.folder / "name").symlink_to(tiny.store)
     assert tiny.cube_at("name").lock == tiny.cube().lock
+
+
+@pytest.mark.parametrize("place", ["s3", "disk"])
+def test_writers_who_create_a_cube_at_once_all_get_the_same(tiny, bucket, s3_url, place):
+    location = bucket if place == "s3" else str(tiny.folder)
+    layout, writers = layout_of(tiny.region), 6
+    for trial in range(3):
+
+        def opened(_, where=f"{location}/new-{trial}"):
+            return open_cube(where, layout, s3_options(s3_url))
+
+        with ThreadPoolExecutor(writers) as pool:
+            cubes = list(pool.map(opened, range(writers)))
+        assert len({cube.tip() for cube in cubes}) == 1
+        assert len(list(cubes[0].repository.ancestry(branch="main"))) == 2
 
 
 def test_a_store_of_something_else_is_refused(tiny):

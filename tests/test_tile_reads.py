@@ -85,3 +85,10 @@ def test_previews_are_shown_as_they_are_stored(tmp_path):
             assert there.mean() > 0.2
             same = (shown[..., :3] == known)[there].all(axis=-1)
             assert same.mean() > 0.9  # edges of cells may fall on either side of a pixel's centre
+        for path in (
+            f"/tiles/main/red,green,visual/{'/'.join(map(str, place))}.png",
+            "/legend/main/visual.png",
+            "/api/pixel?lon=12.07&lat=45.53&variable=visual",
+            "/edr/main/position?coords=POINT(12.07 45.53)&parameter-name=visual",
+        ):
+            assert client.get(path).status_code == 422, path

@@ -12,6 +12,7 @@ from map_server import AFFINE, running
 from PIL import Image
 from served_cube import centre, client, cube, expected, pixels, tile_of
 from xpublish import Plugin, hookimpl
+from xpublish_tiles.config import config
 from xpublish_tiles.xpublish.tiles.plugin import TilesPlugin
 
 from neve.cube.places import open_repository
@@ -68,6 +69,14 @@ def test_three_bands_are_one_picture(client):
 
 def test_a_tile_elsewhere_is_empty(client):
     assert (pixels(client.get("/tiles/main/NDVI/10/1/1.png"))[..., 3] == 0).all()
+
+
+def test_a_tile_of_more_pixels_than_are_sensible_is_refused(client):
+    place = "/".join(map(str, (12, *tile_of(*centre(client), 12))))
+    with config.set(max_renderable_size=100):
+        answer = client.get(f"/tiles/main/red/{place}.png")
+    assert answer.status_code == 422
+    assert "no coarser level" in answer.json()["error"]
 
 
 def test_every_tile_along_the_edge_answers(client):

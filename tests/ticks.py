@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 import dagster as dg
 
+from assets.cube import wishes_config
 from pipelines.partitions import month_partitions
 from pipelines.schedules import catalogue_watch, daily_update
 from pipelines.settings import resources
@@ -45,13 +46,12 @@ def partitions():
     return month_partitions(resources()["regions"].regions().values())
 
 
-def run(job, instance, request, **wishes):
+def run(job, instance, request, allow_shrink=False):
     """The run of a request, with the tags that Dagster's daemon gives it."""
-    config = {"ops": {"cube": {"config": wishes}}} if wishes else {}
     return job.execute_in_process(
         instance=instance,
         partition_key=request.partition_key,
-        run_config=config,
+        run_config=wishes_config(False, allow_shrink),
         tags=request.tags | ({RUN_KEY: request.run_key} if request.run_key else {}),
         raise_on_error=False,
     )

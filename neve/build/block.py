@@ -9,10 +9,9 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
-import zarr
 from icechunk import IcechunkStore
 from icechunk.session import ForkSession
 from numpy.typing import NDArray
@@ -22,7 +21,7 @@ from neve.build.budget import Budget, compose_in_budget
 from neve.build.checks import verify_block
 from neve.build.levels import Arrays, level_arrays, with_indices
 from neve.compositing.recipe import Recipe
-from neve.cube import chunks, geozarr, stored_chunks
+from neve.cube import chunks, geozarr, handles, stored_chunks
 from neve.cube.codec import Array
 from neve.cube.layout import CLEAR, CLOUDY, LAND_FILTERED, NO_SCENES, Layout
 from neve.cube.records import Records
@@ -78,7 +77,7 @@ def run_block(task: BlockTask) -> BlockResult:
     composite = compose_in_budget(task.block.grid, task.scenes, task.recipe, task.budget)
     levels = level_arrays(composite, task.layout)
     owned = list(filter(task.layout.owned, levels))
-    stored = {factor: stored_arrays(task.fork.store, factor) for factor in owned}
+    stored = {factor: stored_arrays(task.fork.store, task.layout, factor) for factor in owned}
     invalid = {
         factor: write_owned(task, factor, stored[factor], levels[factor]) for factor in owned
     }
@@ -124,7 +123,7 @@ def clear_block(task: BlockTask) -> BlockResult:
         for factor in task.layout.levels
     }
     for factor in filter(task.layout.owned, levels):
-        stored = stored_arrays(task.fork.store, factor)
+        stored = stored_arrays(task.fork.store, task.layout, factor)
         write_level(stored, task.month_index, grid.level(factor), levels[factor])
     coarse = {factor: arrays for factor, arrays in levels.items() if not task.layout.owned(factor)}
     counts = np.zeros(1, np.int64)
@@ -169,10 +168,18 @@ def write_level(
     chunks.write([(stored[name], start, values[None]) for name, values in arrays.items()])
 
 
-def stored_arrays(store: IcechunkStore, factor: int) -> Stored:
+def stored_arrays(store: IcechunkStore, layout: Layout, factor: int) -> Stored:
     """The arrays of a level in a session's store, by name."""
-    mode: Literal["r", "r+"] = "r" if store.read_only else "r+"
-    return dict(zarr.open_group(store, path=geozarr.level_name(factor), mode=mode).arrays())
+    names, level = [v.name for v in layout.variables], geozarr.level_name(factor)
+    found = handles.opened(store, [f"{level}/{name}" for name in names])
+    return dict(zip(names, found, strict=True))
+
+
+def read_levels(stored: Stored, month_index: int, level: Grid) -> Arrays:
+    """A month's values of every variable in a piece of a level."""
+    cut = slice(month_index, month_index + 1), *level.slices
+    values = stored_chunks.read_each((array, cut) for array in stored.values())
+    return {name: month[0] for name, month in zip(stored, values, strict=True)}
 
 
 def read_level(array: Array, month_index: int, level: Grid) -> NDArray[Any]:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 from icechunk.session import ForkSession
 
-from neve.build.block import BlockResult, Stored, read_level, stored_arrays, write_level
+from neve.build.block import BlockResult, Stored, read_levels, stored_arrays, write_level
 from neve.build.levels import Arrays
 from neve.cube.layout import Layout
 from neve.cuts import overlap, places
@@ -76,14 +76,11 @@ class SharedChunks:
 
     def _arrays(self, factor: int) -> Stored:
         if factor not in self._stored:
-            self._stored[factor] = stored_arrays(self._fork.store, factor)
+            self._stored[factor] = stored_arrays(self._fork.store, self._layout, factor)
         return self._stored[factor]
 
     def _present(self, key: tuple[int, int, int]) -> tuple[Grid, Arrays]:
         """A chunk's level piece, and every variable there as it is so far."""
         factor, i, j = key
         grid = self._layout.grid.block(i, j, self._layout.chunk * factor).grid.level(factor)
-        stored = self._arrays(factor)
-        return grid, {
-            v.name: read_level(stored[v.name], self._index, grid) for v in self._layout.variables
-        }
+        return grid, read_levels(self._arrays(factor), self._index, grid)

@@ -14,12 +14,13 @@ from contextlib import contextmanager
 
 import icechunk as ic
 import numpy as np
-import zarr
 from icechunk.session import ForkSession
 
-from neve.build.block import BlockResult, read_level, record, stored_arrays, write_level
+from neve.build.block import BlockResult, read_levels, record, stored_arrays, write_level
 from neve.build.levels import Arrays
 from neve.build.plan import MonthPlan, Work
+from neve.cube import chunks
+from neve.cube.creation import time_length
 from neve.cube.records import Records
 from neve.cube.store import STAGING, Cube
 from neve.errors import MonthConflict, NeveError, Retry
@@ -54,7 +55,7 @@ class Staging:
             return
         try:
             store = self._cube.staged(self._name)
-            if store is None or zarr.open_array(store, path="blocks/time").shape[0] <= self._index:
+            if store is None or time_length(store) <= self._index:
                 return
             records = Records.read(self._plan.layout, store, self._index)
             for work in works:
@@ -100,19 +101,23 @@ class Staging:
     def _flush(self) -> None:
         waiting, self._waiting = self._waiting, []
         forks = {id(result.fork): result.fork for result in waiting}
+        layout = self._plan.layout
 
         def write(session: ic.Session) -> None:
             session.merge(*forks.values())
-            records = Records.read(self._plan.layout, session.store, self._index)
+            records = Records.read(layout, session.store, self._index)
             # A shared fork holds pixels of blocks that are not staged (yet, or for a loss): what
             # the branch tells of them by an older plan is no longer true.
             for block, fingerprint in self._wanted.items():
                 if records.fingerprint[place := records.place(block)] != fingerprint:
                     records.fingerprint[place] = 0
+            stored = {f: stored_arrays(session.store, layout, f) for f in waiting[0].coarse}
             for result in waiting:
                 record(records, result, self._wanted[result.block])
                 for factor, arrays in result.coarse.items():
-                    _write_cells(session, factor, self._index, result, arrays)
+                    level = result.block.grid.level(factor)
+                    start = self._index, level.row, level.col
+                    chunks.amend([(stored[factor][n], start, v[None]) for n, v in arrays.items()])
             records.write(session.store)
 
         self._cube.stage(self._name, self._plan.month, write)
@@ -124,12 +129,9 @@ class Staging:
         levels: dict[int, Arrays] = {}
         for factor in layout.levels:
             level = grid.level(factor)
-            stored = stored_arrays(store, factor)
-            levels[factor] = {
-                v.name: read_level(stored[v.name], self._index, level) for v in layout.variables
-            }
+            levels[factor] = read_levels(stored_arrays(store, layout, factor), self._index, level)
             if layout.owned(factor):
-                forked = stored_arrays(fork.store, factor)
+                forked = stored_arrays(fork.store, layout, factor)
                 write_level(forked, self._index, level, levels.pop(factor))
         return BlockResult(
             block=work.block,
@@ -143,12 +145,3 @@ class Staging:
             lost=(),
             seconds=0.0,
         )
-
-
-def _write_cells(
-    session: ic.Session, factor: int, index: int, result: BlockResult, arrays: Arrays
-) -> None:
-    level = result.block.grid.level(factor)
-    stored = stored_arrays(session.store, factor)
-    for name, values in arrays.items():
-        stored[name][index, *level.slices] = values

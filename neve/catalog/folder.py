@@ -7,13 +7,14 @@ Belongs here: finding, reading and filtering item files. Does not belong here: j
 from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import shapely
 from shapely.geometry.base import BaseGeometry
 
-from neve.documents import parsed_json
+from neve.documents import TooLarge, parsed_json, read_bytes
 from neve.errors import AskPerson, CatalogUnavailable, SceneRejected
 from neve.scenes.fields import printable
 from neve.scenes.footprints import Bounds, boxes, cut_at_180, footprint
@@ -22,6 +23,7 @@ from neve.scenes.items import UNREADABLE, item_time
 from neve.scenes.values import month_bounds
 
 _COLLECTION = b'"FeatureCollection"'
+_LARGEST = 2**28  # bytes of a file; an item has some 40,000
 
 
 @dataclass(frozen=True)
@@ -54,30 +56,36 @@ class LocalCatalog:
     def search(self, collection: str, bounds: Bounds, month: str) -> list[dict[str, Any]]:
         """See Catalog."""
         files = sorted(self.path.rglob("*.json")) if self.path.is_dir() else [self.path]
-        items = [item for file in files for item in self._items(file)]
-        held = {str(item["collection"]) for item in items if item.get("collection") is not None}
-        if not items or (held and collection not in held):
-            raise AskPerson(
-                f"catalogue {self.path} holds no items of {collection!r} (found: "
-                f"{', '.join(sorted(held)) or 'no items'}); correct the path or the collection"
-            )
         area = shapely.union_all([shapely.box(*box) for box in boxes(bounds)])
         start, end = month_bounds(month)
-        here = [item for item in items if item.get("collection") in (collection, None)]
-        return [item for item in here if _may_match(item, area, start, end)]
+        here, held, empty = [], set(), True
+        for item in chain.from_iterable(map(self._items, files)):  # all at once fill the memory
+            own, empty = item.get("collection"), False
+            if own is not None:
+                held.add(str(own))
+            if own in (collection, None) and _may_match(item, area, start, end):
+                here.append(item)
+        if empty or (held and collection not in held):
+            found = printable(", ".join(sorted(held)) or "no items")
+            raise AskPerson(
+                f"catalogue {self.path} holds no items of {collection!r} (found: {found}); "
+                "correct the path or the collection"
+            )
+        return here
 
     def _items(self, file: Path) -> Iterator[dict[str, Any]]:
         name = str(file.relative_to(self._folder))
         text = b""
         try:
-            text = file.read_bytes()
+            text = read_bytes(file, _LARGEST)
             content = parsed_json(str(text, "utf-8"))
             kind = content.get("type") if isinstance(content, dict) else None
             features = content["features"] if kind == "FeatureCollection" else [content]
             if not isinstance(features, list):
                 raise ValueError("features are no list")
         except (OSError, ValueError, KeyError) as error:
-            if file == self.path or _COLLECTION in text:  # nobody knows how many scenes it holds
+            # Of a collection nobody knows how many scenes it holds.
+            if file == self.path or isinstance(error, TooLarge) or _COLLECTION in text:
                 raise CatalogUnavailable(
                     f"catalogue {file}: an item collection that cannot be read: "
                     f"{printable(error)}; mend the file, then run the month again"

@@ -9,7 +9,7 @@ import typer
 
 from neve.cli import keeping, looking, starting, taking
 from neve.cli.looking import At, Store
-from neve.cli.tables import AsJson, DryRun
+from neve.cli.tables import AsJson, DryRun, spelled
 from neve.errors import AskPerson, NeveError, Retry
 
 LOOPBACK = "127.0.0.1"
@@ -49,7 +49,7 @@ def run() -> int:
         sys.stdout.flush()
         return code
     except NeveError as error:
-        print(f"neve: {error}", file=sys.stderr)
+        print("\n".join(map(spelled, f"neve: {error}".split("\n"))), file=sys.stderr)
         return exit_code(error)
     except typer.Exit as stop:
         return stop.exit_code

@@ -42,7 +42,7 @@ def build_month(
     for place in ("catalog", "store"):
         if given.get(place):
             given[place] = located(str(given[place]))
-    done = _run("pipelines.month", [str(region.absolute()), "--month", month], given, PIPE)
+    done = _run("month", [str(region.absolute()), "--month", month], given, PIPE)
     return done.returncode, {} if done.returncode else json.loads(done.stdout.splitlines()[-1])
 
 
@@ -50,7 +50,7 @@ def backfill(
     regions: Sequence[str], first: str, last: str, options: Mapping[str, str | bool]
 ) -> int:
     """Run months of regions that the project knows, ``jobs`` at a time; returns the exit code."""
-    return _run("pipelines.backfill", [*regions, "--from", first, "--to", last], options).returncode
+    return _run("backfill", [*regions, "--from", first, "--to", last], options).returncode
 
 
 def _run(
@@ -60,7 +60,7 @@ def _run(
     stdout: int | None = None,
 ) -> subprocess.CompletedProcess[bytes]:
     project = project_folder()
-    command = [sys.executable, "-m", program, *arguments]
+    command = [sys.executable, "-m", "pipelines", program, *arguments]
     for name, value in options.items():
         if value:
             command += [f"--{name}"] if value is True else [f"--{name}", str(value)]

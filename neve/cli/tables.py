@@ -20,7 +20,7 @@ DryRun = Annotated[bool, typer.Option("--dry-run", help="say what would be done,
 def show(tables: Mapping[str, Sequence[Row]], as_json: bool) -> None:
     """Print tables by name: as JSON, as tables on a terminal, else as lines split by tabs."""
     if as_json:
-        print(json.dumps(tables, default=_plain, ensure_ascii=False, indent=2))
+        print(as_text(tables, indent=2))
     elif sys.stdout.isatty():
         for name, rows in tables.items():
             Console().print(_table(name, rows))
@@ -33,9 +33,20 @@ def show(tables: Mapping[str, Sequence[Row]], as_json: bool) -> None:
 def show_one(name: str, told: Row, as_json: bool) -> None:
     """Print one thing by its properties: a JSON object, else a line for each property."""
     if as_json:
-        print(json.dumps(told, default=_plain, ensure_ascii=False))
+        print(as_text(told))
     else:
         show({name: [{"what": what, "value": value} for what, value in told.items()]}, False)
+
+
+def as_text(told: object, indent: int | None = None) -> str:
+    """JSON in which nothing but line ends steers a terminal."""
+    text = json.dumps(told, default=_plain, ensure_ascii=False, indent=indent)
+    return "".join(c if c.isprintable() or c == "\n" else json.dumps(c)[1:-1] for c in text)
+
+
+def spelled(text: str) -> str:
+    """Text in which what would steer a terminal, or begin a line or a column, is spelled out."""
+    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in text)
 
 
 def row_of(value: Any) -> dict[str, object]:
@@ -60,8 +71,7 @@ def _text(value: object) -> str:
         return f"{value:%Y-%m-%d %H:%M:%S}"
     if isinstance(value, (list, tuple)):
         return " ".join(map(_text, value))
-    # What would steer a terminal, or begin a line or a column, is spelled out.
-    return "".join(c if c.isprintable() else repr(c)[1:-1] for c in str(value))
+    return spelled(str(value))
 
 
 def _plain(value: object) -> object:

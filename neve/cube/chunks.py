@@ -18,7 +18,9 @@ from numpy.typing import NDArray
 from zarr.core.buffer import default_buffer_prototype
 from zarr.core.sync import sync
 
+from neve.cube import stored_chunks
 from neve.cube.codec import Array, ChunkCodec, absent, codec_of, key_of
+from neve.cuts import around, overlap
 
 # How many chunks are encoded before their bytes are handed over: bounds memory.
 BATCH = 64
@@ -45,6 +47,21 @@ def write(windows: Sequence[tuple[Array, Sequence[int], NDArray[Any]]]) -> None:
                 pending = []
     if pending:
         sync(_put(array.store, pending))
+
+
+def amend(windows: Sequence[tuple[Array, Sequence[int], NDArray[Any]]]) -> None:
+    """As ``write``, and a window may cut chunks: what else these hold is read, and stays.
+
+    No two windows may touch one chunk.
+    """
+    arrays = [array for array, *_ in windows]
+    cuts = [_window(start, values.shape) for _, start, values in windows]
+    wide = [around(cut, a.chunks, a.shape) for a, cut in zip(arrays, cuts, strict=True)]
+    whole = list(stored_chunks.read_each(zip(arrays, wide, strict=True)))
+    for present, place, cut, (*_, values) in zip(whole, wide, cuts, windows, strict=True):
+        present[overlap(place, cut)[0]] = values
+    starts = [[s.start for s in place] for place in wide]
+    write(list(zip(arrays, starts, whole, strict=True)))
 
 
 async def _put(store: Any, chunks: Sequence[tuple[str, bytes | None]]) -> None:

@@ -4,8 +4,6 @@ Belongs here: zarr arrays and their CF attributes. Does not belong here: what th
 (``layout``), sessions and commits (``store``), pixels (``block``).
 """
 
-import asyncio
-import json
 from collections.abc import Sequence
 from datetime import date
 from typing import Any
@@ -14,12 +12,9 @@ import numpy as np
 import zarr
 from zarr.abc.store import Store
 from zarr.codecs import BloscCodec
-from zarr.core.buffer import default_buffer_prototype
-from zarr.core.sync import sync
 from zarr.errors import GroupNotFoundError
-from zarr.storage import StorePath
 
-from neve.cube import chunks, geozarr, records
+from neve.cube import chunks, geozarr, handles, records
 from neve.cube.layout import Layout, Preview, month_after
 from neve.errors import CubeMismatch
 from neve.grid import Grid
@@ -75,15 +70,24 @@ def check(store: Store, layout: Layout) -> None:
 def extend_time(store: Store, layout: Layout, month: str) -> None:
     """Make the time axis reach ``month``; nothing happens where it does already."""
     length = layout.month_index(month) + 1
-    if time_length(store) >= length:
-        return
-    starts = [_month_start(layout.start, k) for k in range(length + 1)]
-    set_periods(store, _timed(layout), starts)
+    if time_length(store) < length:
+        starts = [_month_start(layout.start, k) for k in range(length + 1)]
+        set_periods(store, _timed(layout), starts)
+
+
+def lengthen_time(store: Store, layout: Layout, month: str) -> None:
+    """Give all arrays the length that reaches ``month``, and no dates: for what nobody looks at.
+
+    Each date is a chunk, whose manifest would be a request more to an object store.
+    """
+    length = layout.month_index(month) + 1
+    if time_length(store) < length:
+        _set_length(store, _timed(layout), length)
 
 
 def time_length(store: Store) -> int:
     """How many months the time axis has: all axes have one length."""
-    (told,) = sync(_metadata([StorePath(store, "blocks/time")]))
+    (told,) = handles.metadata(store, ["blocks/time"])
     return int(told["shape"][0])
 
 
@@ -96,29 +100,18 @@ def set_periods(store: Store, arrays: Sequence[str], starts: Sequence[int]) -> N
     """
     bounds = np.stack([starts[:-1], starts[1:]], axis=1).astype(np.int32)
     axes = dict(zip(TIME_AXIS, (bounds[:, 0], bounds), strict=True))
-    places = [StorePath(store, path) for path in arrays]
-    found = sync(_metadata(places))
+    _set_length(store, arrays, len(bounds))
+    telling = handles.opened(store, [p for p in arrays if p.rpartition("/")[2] in TIME_AXIS])
+    values = [axes[array.basename] for array in telling]
+    chunks.write([(a, (0,) * v.ndim, v) for a, v in zip(telling, values, strict=True)])
+
+
+def _set_length(store: Store, arrays: Sequence[str], length: int) -> None:
+    """Make the first axis of arrays so long."""
+    found = handles.metadata(store, arrays)
     for told in found:
-        told["shape"][0] = len(bounds)
-    sync(_set_metadata(places, found))
-    chunks.write(
-        [
-            (zarr.Array.from_dict(place, told), (0,) * values.ndim, values)
-            for place, told in zip(places, found, strict=True)
-            if (values := axes.get(place.path.rpartition("/")[2])) is not None
-        ]
-    )
-
-
-async def _metadata(arrays: Sequence[StorePath]) -> list[dict[str, Any]]:
-    found = await asyncio.gather(*((array / "zarr.json").get() for array in arrays))
-    return [json.loads(told.to_bytes()) for told in found if told]
-
-
-async def _set_metadata(arrays: Sequence[StorePath], metadata: Sequence[dict[str, Any]]) -> None:
-    make = default_buffer_prototype().buffer.from_bytes
-    values = [make(json.dumps(told).encode()) for told in metadata]
-    await asyncio.gather(*((a / "zarr.json").set(v) for a, v in zip(arrays, values, strict=True)))
+        told["shape"][0] = length
+    handles.set_metadata(store, arrays, found)
 
 
 def _timed(layout: Layout) -> list[str]:

@@ -23,8 +23,8 @@ PASSING = (
     "connect",
     "timeout",
     "timed out",
-    "slow down",
-    "SlowDown",
+    "SlowDown",  # Icechunk tells S3's own codes
+    "TooManyRequests",
     "InternalError",
     "ServiceUnavailable",
 )

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-import zarr
 from numpy.typing import NDArray
 from zarr.abc.store import Store
 
+from neve.cube import chunks, codec, handles, stored_chunks
 from neve.cube.layout import (
     CLEAR,
     CLOUDY,
@@ -99,20 +99,28 @@ class Records:
     @classmethod
     def read(cls, layout: Layout, store: Store, month_index: int) -> "Records":
         """As the cube has them."""
-        window = layout.blocks_window()
-        group = zarr.open_group(store, path="blocks", mode="r")
-        found: dict[str, Any] = {
-            name: np.array(group[name][month_index, *window])  # type: ignore[index]
-            for name in arrays(layout)
-        }
+        window, names = layout.blocks_window(), list(arrays(layout))
+        month = slice(month_index, month_index + 1)
+        cuts = [
+            (array, (month, *window, *(slice(0, n) for n in array.shape[3:])))
+            for array in _opened(store, names)
+        ]
+        values = zip(names, stored_chunks.read_each(cuts), strict=True)
+        found: dict[str, Any] = {name: value[0] for name, value in values}
         none = np.zeros((*found["status"].shape, 0), np.uint32)
         return cls(month_index, window, **{"invalid": none, **found})
 
     def write(self, store: Store) -> None:
         """Put the window's records back."""
-        group = zarr.open_group(store, path="blocks", mode="r+")
-        for name in (*ARRAYS, *(["invalid"] if self.invalid.size else [])):
-            group[name][self.month_index, *self.window] = getattr(self, name)  # type: ignore[index]
+        names = [*ARRAYS, *(["invalid"] if self.invalid.size else [])]
+        starts = self.month_index, *(s.start for s in self.window), 0
+        # Other regions of a zone have records in the same chunks.
+        chunks.amend(
+            [
+                (array, starts[: array.ndim], getattr(self, name)[None])
+                for name, array in zip(names, _opened(store, names), strict=True)
+            ]
+        )
 
     def place(self, block: Block) -> tuple[int, int]:
         """Where in the arrays a block is."""
@@ -132,3 +140,7 @@ class Records:
         return int(self.valid_pixels[rows, cols].sum()), tuple(
             np.trim_zeros(counts, "b").tolist()
         ) or (0,)
+
+
+def _opened(store: Store, names: Sequence[str]) -> list[codec.Array]:
+    return handles.opened(store, [f"blocks/{name}" for name in names])

@@ -72,7 +72,7 @@ class Cube:
             began = datetime.now(UTC)
             session = self.repository.writable_session(MAIN)
             base = session.snapshot_id
-            creation.extend_time(session.store, self.layout, month)
+            creation.lengthen_time(session.store, self.layout, month)
             fork = session.fork()
             # Where the axis grew each ``fork()`` writes a snapshot of its own; a copy does not, but
             # would find nothing in a store that is this process's memory.
@@ -100,8 +100,8 @@ class Cube:
 
     def unstage(self, name: str) -> None:
         """Remove the branch ``name`` if it is there."""
-        with self.guarded():
-            if name in self.repository.list_branches():
+        if name in self.repository.list_branches():
+            with self.guarded():
                 self.repository.delete_branch(name)
 
 
@@ -175,12 +175,8 @@ class Transaction:
             raise
 
     def _refuse_old(self) -> None:
-        if datetime.now(UTC) - self.began > LONGEST:
-            raise MonthConflict(
-                f"{self.cube.layout.name} {self.month}: the attempt took longer than "
-                f"{LONGEST.days} days, and its chunks may have been tidied away; run again, with "
-                "more workers: finished blocks are taken over"
-            )
+        fix = "run again, with more workers: finished blocks are taken over"
+        refuse_old(self.began, f"{self.cube.layout.name} {self.month}: the attempt", fix)
 
     def _refuse_stale(self, session: ic.Session) -> None:
         self._refuse_old()
@@ -211,3 +207,12 @@ class Transaction:
                 f"{self.cube.layout.name} {self.month}: another writer changed "
                 f"{(conflicts or reshaped)[0]} in {tip} since {self.base}; run again to recompute"
             )
+
+
+def refuse_old(began: datetime, what: str, fix: str) -> None:
+    """Raise ``MonthConflict`` where tidying may have taken what an attempt has written."""
+    if datetime.now(UTC) - began > LONGEST:
+        raise MonthConflict(
+            f"{what} took longer than {LONGEST.days} days, and its chunks may have been tidied "
+            f"away; {fix}"
+        )

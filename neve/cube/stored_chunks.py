@@ -10,7 +10,8 @@ to thread, which takes two to four times the CPU of decoding it.
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Sequence
+from itertools import batched, islice
 from math import ceil
 from pathlib import Path
 from typing import Any, cast
@@ -26,6 +27,8 @@ from neve.cube.codec import Array, ChunkCodec, absent, codec_of, key_of
 from neve.cuts import Cut, overlap, places
 
 Span = tuple[str, int, int]  # a file, the first byte, how many (-1: all)
+# Of how many windows ``read_each`` holds the stored bytes: bounds memory.
+AT_ONCE = 16
 NATIVE = int(cast(int, ChunkType.native))  # an Enum in its stub only
 
 
@@ -114,21 +117,36 @@ class StoredChunks:
 
 
 def read(array: Array, cut: Cut) -> NDArray[Any]:
-    """The values of a window, whose chunks are asked of the store whether they are there or not.
+    """The values of one window, as ``read_each`` has them."""
+    return next(read_each([(array, cut)]))
 
-    For few windows of an array that may have millions of chunks, which nobody wants listed.
+
+def read_each(windows: Iterable[tuple[Array, Cut]]) -> Iterator[NDArray[Any]]:
+    """The values of windows, whose chunks are asked of the store whether they are there or not.
+
+    For few windows of arrays that may have millions of chunks, which nobody wants listed. The
+    arrays share one store.
     """
-    codec = codec_of(array)
-    if codec is None:
-        return np.asarray(array[cut])
-    touched = list(places(cut, array.chunks))
-    values = _empty(array, cut)
-    found = sync(_got(array.store, [key_of(array, place) for place in touched]))
-    for place, data in zip(touched, found, strict=True):
-        if data is not None:
-            corner = [k * n for k, n in zip(place, array.chunks, strict=True)]
-            _paste(codec.decode(data), corner, values, cut)
-    return values
+    for some in batched(windows, AT_ONCE):
+        touched = [[*places(cut, array.chunks)] for array, cut in some]
+        plain = [codec_of(array) for array, _ in some]
+        keys = [
+            key_of(array, place)
+            for (array, _), codec, each in zip(some, plain, touched, strict=True)
+            for place in each
+            if codec
+        ]
+        found = iter(sync(_got(some[0][0].store, keys)) if keys else ())
+        for (array, cut), codec, each in zip(some, plain, touched, strict=True):
+            if codec is None:
+                yield np.asarray(array[cut])
+                continue
+            values = _empty(array, cut)
+            for place, data in zip(each, islice(found, len(each)), strict=True):
+                if data is not None:
+                    corner = [k * n for k, n in zip(place, array.chunks, strict=True)]
+                    _paste(codec.decode(data), corner, values, cut)
+            yield values
 
 
 async def _got(store: Any, keys: Sequence[str]) -> list[bytes | None]:

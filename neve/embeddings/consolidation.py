@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from neve.build.engine import Engine
 from neve.cube import chunks, geozarr, places
 from neve.cube.locking import lock_of, locked
-from neve.cube.store import LONGEST, MAIN
+from neve.cube.store import MAIN, refuse_old
 from neve.embeddings import vectors
 from neve.embeddings.layout import BLOCK, PREVIEW_CHUNK, EmbeddingLayout, create
 from neve.embeddings.tiles import Tile
@@ -103,11 +103,7 @@ def consolidate(
     }
     message = f"embeddings of {layout.year} in {layout.grid.crs}: {len(tiles)} tiles"
     with locked(lock):
-        if datetime.now(UTC) - began > LONGEST:
-            raise MonthConflict(
-                f"{location}: this took longer than {LONGEST.days} days, and its chunks may "
-                "have been tidied away; run again, with more workers"
-            )
+        refuse_old(began, f"{location}: this", "run again, with more workers")
         snapshot = _committed(session, location, message, told)
     return Report(snapshot, len(tiles), len(tasks), valid)
 

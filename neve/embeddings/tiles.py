@@ -23,6 +23,8 @@ from neve.grid import Grid
 SCALES = "_scales"
 # Published scales are below 0.2, but for some enormous ones where there are no data.
 SCALE_LIMIT = 1.0
+# Left to choose, GDAL knows formats that open further files.
+DRIVER = "GTiff"
 EVEN = 1e-3  # share of a pixel by which a tile may lie off the grid
 
 
@@ -40,7 +42,7 @@ class Tile:
     def read(self, rows: slice, cols: slice) -> tuple[NDArray[np.int8], NDArray[np.float32]]:
         """Vectors (h, w, band) and scales (h, w) of a part; NaN on water and where no data are."""
         window = Window.from_slices(rows, cols)
-        with rasterio.open(self.landmask) as image:
+        with rasterio.open(self.landmask, driver=DRIVER) as image:
             land = image.read(1, window=window) != 0
         scales = _array(self.scales)[rows, cols].astype(np.float32)
         with np.errstate(invalid="ignore"):
@@ -86,7 +88,7 @@ def _tile(values: Path, landmask: Path | None) -> Tile:
         missing = f"land mask {values.stem}.tiff" if landmask is None else scales.name
         raise AskPerson(f"{values}: its {missing} is not there; fetch it, or remove the tile")
     try:
-        with rasterio.open(landmask) as image:
+        with rasterio.open(landmask, driver=DRIVER) as image:
             transform, shape, epsg = image.transform, image.shape, image.crs.to_epsg()
     except (RasterioError, AttributeError) as error:
         raise AskPerson(f"{landmask}: no land mask with a CRS ({error}); fetch it again") from error

@@ -76,10 +76,7 @@ def add_to_icechunk(
         nest_icechunk(repo, branch)
     base = repo.lookup_branch(branch)
     message = f"overviews {', '.join(f'{factor}x' for factor in wanted.factors)}"
-    if WORK_BRANCH in repo.list_branches() and _base_of_work(repo) != base:
-        repo.delete_branch(WORK_BRANCH)
-    if WORK_BRANCH not in repo.list_branches():
-        repo.create_branch(WORK_BRANCH, base)
+    _branch_off(repo, base)
     session = repo.writable_session(WORK_BRANCH)
 
     def keep() -> None:
@@ -105,6 +102,14 @@ def add_to_icechunk(
         ) from error
     repo.delete_branch(WORK_BRANCH)
     return snapshot
+
+
+def _branch_off(repo: icechunk.Repository, base: str) -> None:
+    """Begin the work branch at a snapshot, unless work from there is on it."""
+    if WORK_BRANCH in repo.list_branches() and _base_of_work(repo) != base:
+        repo.delete_branch(WORK_BRANCH)
+    if WORK_BRANCH not in repo.list_branches():
+        repo.create_branch(WORK_BRANCH, base)
 
 
 def _base_of_work(repo: icechunk.Repository) -> str:

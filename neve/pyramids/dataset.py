@@ -134,6 +134,8 @@ def spatial_dimensions(arrays: Mapping[str, zarr.Array[Any]]) -> tuple[str, str]
 
 def _raster(name: str, array: zarr.Array[Any], dims: tuple[str, str]) -> Raster:
     order = dimensions(array)
+    if array.dtype.kind not in "iufb":
+        raise CubeMismatch(f"array {name}: its values are {array.dtype}, levels need numbers")
     background = array.fill_value
     return Raster(
         name=name,

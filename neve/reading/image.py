@@ -12,7 +12,7 @@ too), to whole DN, then shifted to reflectance and saturated:
 
 import threading
 from dataclasses import dataclass, replace
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
@@ -55,19 +55,12 @@ def open_image(asset: Asset, crs: str, reads: Reads) -> Image:
     Raises ``ReadFailed`` where it cannot be opened or differs.
     """
     reads = replace(reads, hosts=(*reads.hosts, *asset.hosts))
+    check = partial(_checked, asset, reads)
     try:
-        image: Image = Cog(asset.href, reads)
+        image: Image = Cog(asset.href, reads, check)
     except Unsupported:
-        image = Raster(asset.href, reads)
-    if asset.size is not None and asset.size != image.size:
-        raise ReadFailed(
-            f"{shown(asset.href)}: {image.size} bytes, its item says {asset.size}: "
-            "truncated, or replaced since the item was written"
-        )
-    sums = verify(asset.href, asset.checksum, image.size, reads) if asset.checksum else b""
-    if sums and isinstance(image, Raster):  # GDAL may not see that later answers differ
-        image = Raster(asset.href, reads, sums)
-    if remote(asset.href) and isinstance(image, Raster) and image.plain and not sums:
+        image = Raster(asset.href, reads, check)
+    if remote(asset.href) and isinstance(image, Raster) and image.plain and not image.sums:
         raise ReadFailed(
             f"{shown(asset.href)}: not compressed, so that zeros of a broken server cannot be told "
             "from nodata; compress the file, or have checksums checked (reading: {verify: all})"
@@ -76,6 +69,16 @@ def open_image(asset: Asset, crs: str, reads: Reads) -> Image:
         raise ReadFailed(f"{shown(asset.href)}: in EPSG:{image.epsg}, its item says {crs}")
     _check_place(asset, image.levels[0])
     return image
+
+
+def _checked(asset: Asset, reads: Reads, size: int) -> bytes:
+    """What ``verify`` returns; raises ``ReadFailed`` for another size or checksum."""
+    if asset.size is not None and asset.size != size:
+        raise ReadFailed(
+            f"{shown(asset.href)}: {size} bytes, its item says {asset.size}: "
+            "truncated, or replaced since the item was written"
+        )
+    return verify(asset.href, asset.checksum, size, reads) if asset.checksum else b""
 
 
 def _check_place(asset: Asset, level: Level) -> None:

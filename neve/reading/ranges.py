@@ -7,11 +7,11 @@ network layer is avoided on purpose: its range cache replays failures.
 
 import os
 import re
+import stat
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
 from typing import Literal
 from urllib.parse import unquote, urlsplit
 
@@ -137,9 +137,14 @@ def _transport(href: str) -> Callable[[str, Span, bool, Reads], tuple[bytes, int
 
 def _read_local(href: str, span: Span, fresh: bool, reads: Reads) -> tuple[bytes, int]:
     try:
-        with Path(local_path(href)).open("rb", buffering=0) as file:
-            size = os.fstat(file.fileno()).st_size
-            return os.pread(file.fileno(), span[1], span[0]), size
+        file = os.open(local_path(href), os.O_RDONLY | os.O_NONBLOCK)  # no waiting at a pipe
+        try:
+            told = os.fstat(file)
+            if not stat.S_ISREG(told.st_mode):
+                raise ReadFailed(f"{href}: not a regular file")
+            return os.pread(file, span[1], span[0]), told.st_size
+        finally:
+            os.close(file)
     except OSError as error:
         raise ReadFailed(f"{href}: {error.strerror}") from error
 
@@ -234,5 +239,7 @@ def _read_s3(href: str, span: Span, fresh: bool, reads: Reads) -> tuple[bytes, i
     except (PermissionDeniedError, UnauthenticatedError) as error:
         fix = "" if signed else f": asked without credentials; {FIX}"
         raise ReadFailed(f"{shown(href)}: access denied{fix}") from error
+    except ValueError as error:  # a key that obstore takes for none: a//b, ../b
+        raise ReadFailed(f"{shown(href)}: {printable(error)}") from error
     except (BaseError, OSError) as error:
         raise Hiccup(f"{type(error).__name__}: {error}") from error

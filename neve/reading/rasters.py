@@ -18,7 +18,7 @@ from rasterio.windows import Window as RasterWindow
 
 from neve.errors import ReadFailed
 from neve.reading.cog import HEAD, Level
-from neve.reading.rangefile import RangeFile
+from neve.reading.rangefile import Check, RangeFile, unchecked
 from neve.reading.ranges import Hiccup, Reads, fetch, retrying
 from neve.reading.warping import Window
 from neve.scenes.hrefs import shown
@@ -54,23 +54,23 @@ def _knowing[**P, T](work: Callable[P, T]) -> Callable[P, T]:
 
 
 class Raster:
-    """A file: ``levels`` (one: no overviews), ``dtype``, ``epsg``, ``size``.
+    """A file: ``levels`` (one: no overviews), ``dtype``, ``epsg``, ``size``, ``sums`` if known.
 
     ``plain``: its pixels are stored as they are. Nothing is held open, since GDAL's handles
     belong to one thread.
     """
 
-    def __init__(self, href: str, reads: Reads, sums: bytes = b"") -> None:
-        """Read the header; ``sums``: see ``RangeFile``. Raises ``ReadFailed``."""
-        self.href, self.reads, self._sums = href, reads, sums
+    def __init__(self, href: str, reads: Reads, check: Check = unchecked) -> None:
+        """Read the header of a file that passes. Raises ``ReadFailed``."""
+        self.href, self.reads, self._check = href, reads, check
         retrying(href, reads, self._describe)
 
     @_knowing
     def _describe(self, fresh: bool, known: int | None = None) -> None:
         (head,), self.size = fetch(self.href, [(0, HEAD)], fresh, self.reads, known)
-        most = 2 * self.size + _LEAST
-        known_head = b"" if self._sums else head
-        self._source = RangeFile(self.href, known_head, self.size, self.reads, most, self._sums)
+        most, self.sums = 2 * self.size + _LEAST, self._check(self.size)
+        known_head = b"" if self.sums else head  # GDAL may not see that later answers differ
+        self._source = RangeFile(self.href, known_head, self.size, self.reads, most, self.sums)
         # Left to choose, GDAL knows formats that open further files, wherever the first one says.
         self._driver = "GTiff" if head[:2] in (b"II", b"MM") else "JP2OpenJPEG"
         with self._opened() as dataset:

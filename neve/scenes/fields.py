@@ -37,7 +37,7 @@ def rejection(field: str, found: object, expected: str) -> SceneRejected:
 
 def printable(said: object, most: int = 300) -> str:
     """What somebody else wrote, as the part of one line that is fit for messages and logs."""
-    return "".join(char if char.isprintable() else " " for char in str(said))[:most]
+    return "".join(char if char.isprintable() else " " for char in str(said)[:most])
 
 
 def mapping(field: str, value: object) -> dict[str, Any]:

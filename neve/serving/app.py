@@ -89,13 +89,12 @@ def create_app(
 
 def _add_api(app: FastAPI, desk: Desk) -> None:
     """Plain facts."""
-    repository = desk.views.repository
-    comparing = Turns(1, WAITING, "comparisons")  # each may take some 300 MB
+    # Each may take some 300 MB, for the chunks of a commit.
+    comparing, originating = Turns(1, WAITING, "comparisons"), Turns(2, WAITING, "passports")
 
     @app.get("/api/cube")
     async def cube(request: Request, asked: Annotated[At, Query()]) -> Response:
-        tell = partial(describing.cube, repository=repository)
-        return await desk.answer(request, asked.at, tell, holds=False)
+        return await desk.answer(request, asked.at, describing.cube, holds=False)
 
     @app.get("/api/history")
     async def history(request: Request, asked: Annotated[At, Query()]) -> Response:
@@ -112,8 +111,8 @@ def _add_api(app: FastAPI, desk: Desk) -> None:
 
     @app.get("/api/diff")
     async def diff(request: Request, asked: Annotated[Between, Query()]) -> Response:
-        older = await run_in_threadpool(resolve, repository, asked.older)
-        tell = partial(describing.diff, repository=repository, older=older)
+        older = await run_in_threadpool(resolve, desk.views.repository, asked.older)
+        tell = partial(describing.diff, older=older)
         async with comparing.turn():
             return await desk.answer(request, asked.newer, tell, holds=asked.older == older)
 
@@ -123,9 +122,10 @@ def _add_api(app: FastAPI, desk: Desk) -> None:
             level = asked.level or next(iter(view.levels))
             month = view.month(asked.month)
             question = Question(asked.lon, asked.lat, asked.variable, level, month)
-            return passport(view, repository, question)
+            return passport(view, question)
 
-        return await desk.answer(request, asked.at, tell)
+        async with originating.turn():
+            return await desk.answer(request, asked.at, tell)
 
     @app.get("/edr/{ref}/position")
     async def position(

@@ -22,7 +22,7 @@ Names = Annotated[str, Field(pattern=r"^[A-Za-z][A-Za-z0-9_,]{0,190}$")]
 # Not \d: to pydantic that is any alphabet's digit.
 D = "[0-9]{2}"
 INSTANT = rf"(\.\.|{D}{D}-{D}(-{D}(T{D}:{D}:{D}Z)?)?)"
-Number = Annotated[float, Field(allow_inf_nan=False, ge=-1e9, le=1e9)]
+Number = Annotated[float, Field(ge=-1e9, le=1e9)]  # no nan either
 # No part of a key begins with a dot.
 PART = r"[A-Za-z0-9_][A-Za-z0-9_.-]*"
 KEY = rf"^(({PART}/)*zarr\.json|{PART}/{PART}/c(/[0-9]{{1,9}})*)$"
@@ -57,8 +57,8 @@ class Between(Asked):
 class AtPixel(AtMonth):
     """A point and what is asked of it."""
 
-    lon: Number = Field(ge=-180, le=540)
-    lat: Number = Field(ge=-90, le=90)
+    lon: Annotated[float, Field(ge=-180, le=540)]
+    lat: Annotated[float, Field(ge=-90, le=90)]
     variable: Name
     level: Annotated[str, Field(pattern=r"^[0-9A-Za-z_/]{1,40}$")] | None = None
 

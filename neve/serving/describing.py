@@ -8,14 +8,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import asdict
 from functools import lru_cache
-from itertools import accumulate
+from itertools import accumulate, islice
 from typing import Any
 
-import icechunk as ic
 import numpy as np
 from pyproj import Transformer
 
-from neve.cube.history import Commit, changes
+from neve.cube.history import Commit, changes, commits, last_changes
 from neve.errors import AskPerson
 from neve.grid import Grid
 from neve.serving.counting import most_commits
@@ -26,8 +25,9 @@ Json = dict[str, Any]
 LonLat = list[float]
 
 
-def cube(view: View, repository: ic.Repository) -> Json:
+def cube(view: View) -> Json:
     """What there is to see."""
+    repository = view.repository
     west, south, east, north = view.window.lonlat_bounds()
     branches = {name: repository.lookup_branch(name) for name in sorted(repository.list_branches())}
     tags = {name: repository.lookup_tag(name) for name in sorted(repository.list_tags())}
@@ -61,7 +61,7 @@ def history(view: View) -> list[Json]:
 
     At most ``MOST_COMMITS``.
     """
-    return [_commit(commit) for commit in view.history[:MOST_COMMITS]]
+    return [_commit(c) for c in islice(commits(view.repository, view.snapshot), MOST_COMMITS)]
 
 
 def _commit(commit: Commit) -> Json:
@@ -83,7 +83,7 @@ def months(view: View) -> list[Json]:
             "snapshot": commit.snapshot,
             "scenes": list(commit.scenes),
         }
-        for commit in view.latest
+        for commit in last_changes(view.repository, view.snapshot)
         if commit.month in view.months
     ]
 
@@ -139,20 +139,20 @@ def _lonlat(grid: Grid, rows: Any, cols: Any) -> list[LonLat]:
     return [[round(float(a), 7), round(float(b), 7)] for a, b in zip(x, y, strict=True)]
 
 
-def diff(view: View, repository: ic.Repository, older: str) -> Json:
+def diff(view: View, older: str) -> Json:
     """Which chunks a snapshot holds anew since an ancestor of it.
 
     Places and outlines are those of chunks as large as ``/api/cube`` says. Raises ``AskPerson``
     where more commits lie between them than ``most_commits``.
     """
-    line = [commit.snapshot for commit in view.history]
-    between = line.index(older) if older in line else 0
+    line = enumerate(commits(view.repository, view.snapshot))
+    between = next((number for number, commit in line if commit.snapshot == older), 0)
     if between > (most := most_commits(_chunks_of_a_month(view))):
         raise AskPerson(
             f"{between} commits lie between {older} and {view.snapshot}: name versions that are at "
             f"most {most} apart (/api/history lists them), or ask neve diff"
         )
-    found = changes(repository, older, view.snapshot)
+    found = changes(view.repository, older, view.snapshot)
     levels: dict[str, list[tuple[int, int]]] = {}
     outlines: dict[str, list[list[LonLat]]] = {}
     names: set[str] = set()

@@ -11,6 +11,7 @@ from typing import Any
 
 import icechunk as ic
 import numpy as np
+from numpy.typing import NDArray
 
 from neve.cube.history import Commit, changes, remembered
 from neve.cube.sampling import locate
@@ -19,7 +20,8 @@ from neve.serving.counting import most_months
 from neve.serving.describing import Json
 from neve.serving.views import View
 
-Places = frozenset[tuple[str, int, int]]
+# Commits of a month whose chunks are looked through, at up to half a second each.
+MOST_REBUILDS = 16
 
 
 @dataclass(frozen=True)
@@ -33,7 +35,7 @@ class Question:
     month: str
 
 
-def passport(view: View, repository: ic.Repository, asked: Question) -> Json:
+def passport(view: View, asked: Question) -> Json:
     """All that is known of one pixel; values are None where there are none.
 
     Raises ``AskPerson`` for a point outside, a level or a variable that is not there.
@@ -48,7 +50,7 @@ def passport(view: View, repository: ic.Repository, asked: Question) -> Json:
     here = next(entry for entry in series if entry["month"] == asked.month)
     rows, cols = view.chunk(asked.level, asked.variable)
     chunk = (pixel.row // rows, pixel.col // cols)
-    commit, upto = _origin(view, repository, asked, chunk)
+    commit, upto = _origin(view, asked, chunk)
     x, y = grid.transform @ (pixel.col + 0.5, pixel.row + 0.5)
     return {
         "variable": asked.variable,
@@ -72,37 +74,52 @@ def passport(view: View, repository: ic.Repository, asked: Question) -> Json:
 
 
 def _origin(
-    view: View, repository: ic.Repository, asked: Question, chunk: tuple[int, int]
+    view: View, asked: Question, chunk: tuple[int, int]
 ) -> tuple[Commit | None, str | None]:
     """The newest commit that wrote a chunk of a month; None where none did: it is all fill.
 
-    With a snapshot where the commit is not sure: it is that one or was tidied away before. Then
-    the month's last one before speaks for all; None where that may be any of several. Read anew
-    each time: tidying runs beside a server.
+    With a snapshot where the commit is not sure: it is that one or an earlier one, which was
+    tidied away or is beyond ``MOST_REBUILDS``. Then the month's only one among these speaks for
+    all; None where that may be any of several. Read anew each time: tidying runs beside a server.
     """
     size, held = view.chunk(asked.level, asked.variable), view.levels[asked.level].data_vars
     alike = tuple(name for name in map(str, held) if view.chunk(asked.level, name) == size)
-    *line, _ = remembered(repository, view.snapshot)
-    left = [commit for commit in line if commit.parent is not None]
-    for commit, older in pairwise(left):
-        if commit.month in (asked.month, None):
-            between = (older.snapshot, commit.snapshot)
-            if (asked.month, *chunk) in _touched(repository, between, asked.level, alike):
-                return commit, None
-    # The difference from the first commit to the oldest left holds all that was tidied away.
-    candidates = [c for c in line[len(left) - 1 :] if c.month == asked.month]
-    if not candidates or candidates == left[-1:]:
+    ours = [
+        (commit, below)
+        for commit, below in pairwise(remembered(view.repository, view.snapshot))
+        # The oldest one left too: its difference to the first holds all that was tidied away.
+        if commit.month in (asked.month, None) or (commit.parent and below.parent is None)
+    ]
+    known = [pair for pair in ours if pair[1].parent is not None][:MOST_REBUILDS]
+    for commit, below in known:
+        between = (below.snapshot, commit.snapshot)
+        touched = _touched(view.repository, between, (asked.level, *alike), asked.month)
+        if np.any(touched == _place(*chunk)):
+            return commit, None
+    rest = [commit for commit, _ in ours[len(known) :]]
+    candidates = [commit for commit in rest if commit.month == asked.month]
+    if not candidates or candidates == rest[:1]:
         return next(iter(candidates), None), None
-    return candidates[0] if len(candidates) == 1 else None, left[-1].snapshot
+    return candidates[0] if len(candidates) == 1 else None, rest[0].snapshot
 
 
-@lru_cache(maxsize=256)
+@lru_cache(maxsize=4 * MOST_REBUILDS)
 def _touched(
-    repository: ic.Repository, between: tuple[str, str], level: str, names: tuple[str, ...]
-) -> Places:
-    """Chunks of any of these variables; not of each: of a large cube that fills the memory."""
+    repository: ic.Repository, between: tuple[str, str], names: tuple[str, ...], month: str
+) -> NDArray[np.int64]:
+    """Places of the month's chunks of any of these variables of a level (``names``: it, they).
+
+    Not of each, nor of other months: of a large cube that fills the memory.
+    """
+    level, *variables = names
     held = changes(repository, *between).chunks.get(level, {})
-    return frozenset(place for name in names for place in held.get(name, ()))
+    places = {_place(i, j) for n in variables for at, i, j in held.get(n, ()) if at == month}
+    return np.array(sorted(places), np.int64)
+
+
+def _place(row: int, col: int) -> int:
+    """A chunk as one number: so many of them are kept."""
+    return row << 32 | col
 
 
 def _series(view: View, asked: Question, row: int, col: int) -> list[Json]:

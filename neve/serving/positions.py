@@ -26,7 +26,7 @@ from neve.serving.describing import Json
 from neve.serving.views import View
 
 MOST_NAMES = 8
-POINT = re.compile(r"POINT ?\(\s*(-?\d+(?:\.\d+)?)\s+(-?\d+(?:\.\d+)?)\s*\)", re.I | re.A)
+POINT = re.compile(r"POINT ?\(\s*(-?\d+(?:\.\d+)?)\s+(-?\d+(?:\.\d+)?)\s*\)", re.I)
 REFERENCING = [
     {
         "coordinates": ["x", "y"],

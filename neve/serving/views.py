@@ -18,7 +18,7 @@ from xpublish_tiles.multiscale import assign_leaf_xpublish_ids
 
 from neve.cube.derived import Given, given, sources
 from neve.cube.geozarr_check import check
-from neve.cube.history import Commit, commits, last_changes, resolve
+from neve.cube.history import last_changes, resolve
 from neve.cube.reader import tree_of
 from neve.errors import AskPerson
 from neve.grid import Grid
@@ -34,17 +34,15 @@ XPUBLISH_ID = "_xpublish_id"
 
 @dataclass(frozen=True)
 class View:
-    """One snapshot: its tree (a group per level), and what its commits tell.
+    """One snapshot: its tree (a group per level), and the repository that tells its commits.
 
-    ``history``: newest first; ``latest``: of each month and region the commit that its values
-    are from, in order of months.
+    These are read anew for each question: kept, the memory of a server would grow with them.
     """
 
     snapshot: str
+    repository: ic.Repository = field(repr=False)
     store: CountingStore
     tree: xr.DataTree
-    history: tuple[Commit, ...] = field(repr=False)
-    latest: tuple[Commit, ...] = field(repr=False)
 
     @cached_property
     def levels(self) -> dict[str, xr.Dataset]:
@@ -78,7 +76,8 @@ class View:
     @cached_property
     def variables(self) -> dict[str, Shown]:
         """What a map can show, by name."""
-        most = max((len(commit.counts) for commit in self.latest), default=1) - 1
+        latest = last_changes(self.repository, self.snapshot)
+        most = max((len(commit.counts) for commit in latest), default=1) - 1
         return shown(self.native, most)
 
     @cached_property
@@ -180,8 +179,7 @@ class Views:
         assign_leaf_xpublish_ids(tree)
         return View(
             snapshot=snapshot,
+            repository=self.repository,
             store=store,
             tree=tree,
-            history=tuple(commits(self.repository, snapshot)),
-            latest=tuple(last_changes(self.repository, snapshot)),
         )

@@ -18,8 +18,8 @@ from typing import Any
 FULL = os.environ.get("NEVE_TORTURE") == "full"
 KEPT = Path(__file__).parents[2] / ".neve" / "torture"
 RAISED = "raised"
-# Outcomes by which a trial tells that the promise was broken. Some campaigns allow a share of them.
 FALSE_FAILURE = "FALSE FAILURE"
+# Outcomes by which a trial tells that the promise was broken. Some campaigns allow a share of them.
 BROKEN = frozenset({FALSE_FAILURE, "SILENT", "LOST", "UNDETECTED", "failed", RAISED})
 
 

@@ -6,7 +6,6 @@ published from (what those must give: ``life_model``).
 
 import shutil
 import tempfile
-from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from random import Random
@@ -18,17 +17,20 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from life_model import (
     MONTHS,
+    REGION,
     SCENES,
     Content,
     Names,
     changed,
+    cube_at,
     empty,
     expected,
     folder,
     plan_of,
+    toggled,
     valid,
 )
-from patches import REGION, Counting, cube_at
+from patches import Counting, Dying
 
 from neve.build import staging
 from neve.build.month import Wishes, build_month
@@ -42,26 +44,6 @@ months, names = st.sampled_from(MONTHS), st.sampled_from(sorted(SCENES))
 
 class Killed(BaseException):
     """The process ends here: nothing after it is done, not even tidying up."""
-
-
-class Dying(Counting):
-    """Ends after so many blocks; before the next, something else may happen."""
-
-    def __init__(self, after: int, event: Callable[[], None]) -> None:
-        super().__init__()
-        self.after, self.event = after, event
-
-    def map(self, function, tasks):
-        for number, result in enumerate(super().map(function, tasks)):
-            if number == self.after:
-                self.event()
-            yield result
-
-
-def toggled(listed: Names, name: str) -> Names:
-    """With a scene in place of its other copy, or without it."""
-    plain = name.rstrip("~")
-    return listed - {name} if name in listed else listed - {plain, f"{plain}~"} | {name}
 
 
 def die(*_: object) -> None:
@@ -93,9 +75,11 @@ class Life(RuleBasedStateMachine):
         """A scene is listed, or its corrected copy instead of it."""
         self.listed[month] = toggled(self.listed[month] - {name}, name)
 
-    @rule(month=months, name=names)
-    def withdraw(self, month: str, name: str) -> None:
-        self.listed[month] -= {name}
+    @precondition(lambda self: any(self.listed.values()))
+    @rule(chance=st.randoms(use_true_random=False))
+    def withdraw(self, chance: Random) -> None:
+        month = chance.choice([month for month in MONTHS if self.listed[month]])
+        self.listed[month] -= {chance.choice(sorted(self.listed[month]))}
 
     # Building
 
@@ -171,9 +155,15 @@ class Life(RuleBasedStateMachine):
 
     # Ends
 
-    @rule(month=months, where=st.sampled_from(["block", "commit", "told"]), after=st.integers(0, 3))
-    def kill(self, month: str, where: str, after: int) -> None:
+    @rule(
+        month=months,
+        name=names,
+        where=st.sampled_from(["block", "commit", "told"]),
+        after=st.integers(0, 3),
+    )
+    def kill(self, month: str, name: str, where: str, after: int) -> None:
         """At a block (finished ones are kept beside main), before the commit, or right after it."""
+        self.listed[month] = toggled(self.listed[month], name)
         plain = Transaction.commit
 
         def commit(*arguments: Any) -> None:
@@ -181,8 +171,9 @@ class Life(RuleBasedStateMachine):
                 plain(*arguments)
             raise Killed
 
-        engine = Dying(after, die) if where == "block" else Counting()
         tip, old = self.cube.tip(), self.published[month]
+        last = max(changed(old, self.listed[month]) - 1, 0)
+        engine = Dying(min(after, last), die) if where == "block" else Counting()
         plan, wishes = plan_of(month, self.listed[month]), Wishes(allow_shrink=True)
         self.staged[month] = True
         with ExitStack() as stack, suppress(Killed):
@@ -217,6 +208,7 @@ class Life(RuleBasedStateMachine):
             assert tag(self.cube.repository, name, snapshot) == snapshot
             self.tags[name] = snapshot
 
+    @precondition(lambda self: len(self.versions) > len({*self.tags.values()}) + 2)
     @rule(chance=st.randoms(use_true_random=False))
     def collect_garbage(self, chance: Random) -> None:
         """Forget what is older than some version; the tips and all younger ones can be read."""

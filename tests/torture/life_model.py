@@ -15,9 +15,10 @@ from typing import Any
 
 import icechunk as ic
 import numpy as np
+import patches
 import zarr
 from conftest import BY
-from patches import REGION, cube_at, make
+from patches import make
 from zarr.core.buffer import Buffer, BufferPrototype
 from zarr.core.buffer.cpu import NDBuffer
 from zarr.core.sync import sync
@@ -26,9 +27,14 @@ from neve.build.engine import Inline
 from neve.build.month import build_month
 from neve.build.plan import MonthPlan, plan_month
 from neve.cube.layout import layout_of, month_after
+from neve.cube.opening import open_cube
 from neve.cube.store import Cube
 from neve.scenes.values import FILL, Scene, SceneList, fingerprint
 
+# Of a block each chunk of the native level, and a quarter of the only one of 4x.
+REGION = patches.REGION.model_copy(update={"chunk": patches.REGION.block})
+LAYOUT = layout_of(REGION)
+BLOCKS = list(LAYOUT.grid.blocks(LAYOUT.block))
 MONTHS = [month_after(REGION.start, k) for k in range(3)]
 ALL, NEAR, FAR = slice(None), slice(0, 32), slice(32, None)
 # name → which of the four blocks it covers, day; ``~`` marks the corrected copy of one.
@@ -42,7 +48,10 @@ Names = frozenset[str]
 
 @cache
 def folder() -> Path:
-    return Path(tempfile.mkdtemp(prefix="neve-states-"))
+    """In memory where there is room: a third of the time goes to a disk's file system else."""
+    memory = Path("/dev/shm")
+    roomy = memory.is_dir() and shutil.disk_usage(memory).free > 2**30
+    return Path(tempfile.mkdtemp(prefix="neve-states-", dir=memory if roomy else None))
 
 
 @cache
@@ -51,6 +60,10 @@ def scenes() -> dict[str, Scene]:
     for number, (name, (blocks, day)) in enumerate(SCENES.items()):
         found[name] = make(folder() / f"scene-{number}", name.rstrip("~"), blocks, day, number)
     return found
+
+
+def cube_at(place: Path) -> Cube:
+    return open_cube(str(place), LAYOUT)
 
 
 @cache
@@ -62,9 +75,7 @@ def empty() -> Path:
 @cache
 def plan_of(month: str, chosen: Names) -> MonthPlan:
     listed = tuple(sorted((scenes()[n] for n in chosen), key=lambda one: (one.day, one.id)))
-    layout = layout_of(REGION)
-    blocks = list(layout.grid.blocks(layout.block))
-    return plan_month(REGION, month, SceneList(listed, (), fingerprint(listed)), blocks)
+    return plan_month(REGION, month, SceneList(listed, (), fingerprint(listed)), BLOCKS)
 
 
 class Stored(Buffer):
@@ -152,6 +163,12 @@ def expected(chosen: Names | None) -> Month:
     values = {path: found.values(path, number) for path in keys()}
     shutil.rmtree(place)
     return Month(found.plain, chunks, values)
+
+
+def toggled(listed: Names, name: str) -> Names:
+    """With a scene in place of its other copy, or without it."""
+    plain = name.rstrip("~")
+    return listed - {name} if name in listed else listed - {plain, f"{plain}~"} | {name}
 
 
 def changed(old: Names | None, new: Names) -> int:

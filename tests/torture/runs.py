@@ -7,10 +7,11 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from itertools import batched
 from pathlib import Path
 
+from cases import Cases, smaller
 from conftest import PROJECT, tiny_in
-from states import Cases, smaller
 
 
 class Warm:
@@ -38,9 +39,9 @@ class Warm:
         assert word == "pid"
         return int(pid)
 
-    def finish(self, name: str, store: Path) -> None:
+    def finish(self, name: str, store: Path, **more: int) -> None:
         """Run to the end."""
-        self.start(name, store)
+        self.start(name, store, **more)
         code = self.answer()[1]
         assert code == "0", self.trouble(store)
 
@@ -70,9 +71,32 @@ def warmed(folder: Path, scenes: Path, **environment: str) -> Iterator[Warm]:
     cases = Cases(smaller(tiny_in(folder / "tiny", scenes)), folder)
     for name, plan in cases.plans.items():
         (folder / f"{name}.plan").write_bytes(pickle.dumps(plan))
+        first = plan.works[0].block.grid, plan.works[0].scenes, plan.region
+        (folder / f"{name}.block").write_bytes(pickle.dumps(first))
     command = [sys.executable, str(Path(__file__).with_name("warm.py")), str(folder)]
     known = os.environ | {"PYTHONPATH": str(PROJECT), "OPENBLAS_NUM_THREADS": "1"} | environment
     known["PYTHONDONTWRITEBYTECODE"] = ""  # else each run compiles what it imports
     pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
     with subprocess.Popen(command, env=known, text=True, bufsize=1, **pipes) as process:
         yield Warm(process, cases, folder)
+
+
+def turns(store: Path) -> dict[int, list[float]]:
+    """When each worker process of a run began and ended its blocks, in turn; by process id."""
+    found: dict[int, list[float]] = {}
+    file = Path(f"{store}.work")
+    for line in file.read_text("utf-8").splitlines() if file.exists() else []:
+        pid, when = line.split()
+        found.setdefault(int(pid), []).append(float(when))
+    return found
+
+
+def at_work(store: Path) -> set[int]:
+    """Workers that have begun a block and not ended it; who died in one is among them."""
+    return {pid for pid, times in turns(store).items() if len(times) % 2}
+
+
+def usual_lengths(store: Path) -> list[float]:
+    """Seconds that the blocks of an undisturbed run took, in the order in which they began."""
+    blocks = [one for times in turns(store).values() for one in batched(times, 2, strict=True)]
+    return [end - began for began, end in sorted(blocks)]

@@ -3,13 +3,15 @@ whole holds the month back. The oracle is the cube of the clean items that remai
 
 import itertools
 import random
+import shutil
 from dataclasses import replace
 
 import pytest
 from campaign import campaign
+from cases import planned, smaller
 from conftest import BY, PLAN, REGION, Tiny
 from lying_catalogue import FAULTS, Lies, lying
-from states import digest, planned, smaller
+from states import digest
 
 from neve.build.engine import Inline
 from neve.build.month import build_month
@@ -36,6 +38,8 @@ class Clean:
         listed = list_scenes(self.region, MONTH, LocalCatalog(self.folder))
         self.scenes = {scene.id: scene for scene in listed.scenes}
         assert len(self.scenes) == len(self.items) == len(DAYS)
+        self._plan = tiny.plan(MONTH)
+        tiny.cube_at("empty")
         self._cubes: dict[frozenset[str], str] = {}
         self._numbers = itertools.count()
 
@@ -46,8 +50,10 @@ class Clean:
 
     def cube(self, scenes: list[Scene]) -> str:
         """Digest of the cube; without the blocks' fingerprints, which hold names of items."""
-        cube = self.tiny.cube_at(f"cube-{next(self._numbers)}")
-        build_month(planned(self.tiny.plan(MONTH), scenes), cube, Inline(), BY)
+        name = f"cube-{next(self._numbers)}"
+        shutil.copytree(self.tiny.folder / "empty", self.tiny.folder / name)
+        cube = self.tiny.cube_at(name)
+        build_month(planned(self._plan, scenes), cube, Inline(), BY)
         return digest(cube.repository, cube.tip(), without=["blocks/fingerprint"])
 
     def local(self, scene: Scene, url: str) -> Scene:

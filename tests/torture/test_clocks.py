@@ -13,8 +13,9 @@ from pathlib import Path
 
 import pytest
 from campaign import campaign
+from cases import Cases
 from runs import Warm, warmed
-from states import Cases, branches, reading
+from states import branches, reading
 from warm import PHASES
 
 from neve.cube.history import last_changes

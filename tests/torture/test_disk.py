@@ -14,8 +14,9 @@ from typing import Any
 import icechunk as ic
 import pytest
 from campaign import FULL, campaign
+from cases import Cases, smaller
 from conftest import BY, Tiny
-from states import Cases, reading, smaller
+from states import reading
 
 from neve.build import month, staging
 from neve.build.engine import Inline

@@ -2,6 +2,7 @@
 
 import hashlib
 import random
+import shutil
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -9,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from campaign import campaign
+from cases import planned, smaller
 from conftest import BY
 from flaky_server import fate, flaky, served
 from images import UTM33, north_up, scene, write_image
-from states import digest, planned, smaller
+from states import digest
 
 from neve.build.engine import Inline
 from neve.build.month import build_month
@@ -132,7 +134,10 @@ def test_nearly_all_partitions_are_done_at_ten_percent(tiny, monkeypatch) -> Non
     plan, folder = tiny.plan(), tiny.folder / "scenes"
     scenes = tuple({scene.id: scene for work in plan.works for scene in work.scenes}.values())
 
+    tiny.cube_at("empty")
+
     def build(store: str, plan: MonthPlan) -> str:
+        shutil.copytree(tiny.folder / "empty", tiny.folder / store)
         cube = tiny.cube_at(store)
         build_month(plan, cube, Inline(), BY)
         return digest(cube.repository, cube.tip(), without=["blocks/fingerprint"])

@@ -12,7 +12,7 @@ import shutil
 import tempfile
 import threading
 import time
-from collections import OrderedDict
+from collections.abc import Iterator
 from contextvars import Context
 from dataclasses import dataclass
 from pathlib import Path
@@ -21,14 +21,10 @@ from typing import Any
 import dagster as dg
 import numpy as np
 import pytest
-import sqlalchemy
+import yaml
 from campaign import FULL, note
-from conftest import PROJECT, REGION, children
-from dagster._core.storage.event_log.sqlite import sqlite_event_log
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
-from dagster._core.storage.runs.sqlite import sqlite_run_storage
-from sqlalchemy.engine import Engine
-from sqlalchemy.util import LRUCache
+from conftest import PROJECT, REGION, children, free_port
+from postgres_server import postgres
 
 from neve.build import staging
 from neve.cube.layout import month_after
@@ -44,7 +40,6 @@ REGIONS = 10 if FULL else 1
 MONTHS = [month_after("2015-07", k) for k in range(PARTITIONS // REGIONS)]
 # Of resident memory, per hundred partitions.
 SLOPE = 0.01
-ENGINES = 4  # of SQLAlchemy's that are kept
 BARE = (
     REGION.replace("[NDVI, EVI]", "[]")
     .replace("[2, 4, 16]", "[4]")
@@ -68,34 +63,42 @@ class Held:
     processes: int
 
 
-def held() -> Held:
-    gc.collect()
+def opened(process: int | str) -> tuple[int, int]:
+    """How many files and sockets a process has open."""
     targets = []
-    for place in Path("/proc/self/fd").iterdir():
+    for place in Path(f"/proc/{process}/fd").iterdir():
         try:
             targets.append(os.readlink(place))  # noqa: PTH115
         except OSError:  # the one that lists them
             continue
     sockets = sum(target.startswith("socket:") for target in targets)
+    return len(targets) - sockets, sockets
+
+
+def held() -> Held:
+    gc.collect()
     memory = int(Path("/proc/self/statm").read_text().split()[1]) * os.sysconf("SC_PAGESIZE")
-    ours = threading.active_count(), len(children(os.getpid()))
-    return Held(memory, len(targets) - sockets, sockets, *ours)
+    return Held(memory, *opened("self"), threading.active_count(), len(children(os.getpid())))
+
+
+def put_scenes(scenes: Path, folder: Path, months: list[str]) -> None:
+    """A catalogue of one scene a month: the same images, told with another date."""
+    whole = next(scenes.glob("*20240603*"))
+    (file,) = whole.glob("*.json")
+    item = json.loads(file.read_text())
+    shutil.copytree(whole, folder / whole.name, ignore=lambda *_: [file.name])
+    for month in months:
+        item["id"] = f"S2A_33TTL_{month.replace('-', '')}03_0_L2A"
+        item["properties"]["datetime"] = f"{month}-03T10:00:00Z"
+        (folder / whole.name / f"{month}.json").write_text(json.dumps(item))
 
 
 @pytest.fixture
 def jobs(
     tmp_path: Path, scenes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> dict[str, dg.JobDefinition]:
-    """The job of each region; one scene a month: the same images, told with another date."""
-    whole = next(scenes.glob("*20240603*"))
-    (file,) = whole.glob("*.json")
-    item = json.loads(file.read_text())
-    folder = tmp_path / "scenes" / whole.name
-    shutil.copytree(whole, folder, ignore=lambda *_: [file.name])
-    for month in MONTHS:
-        item["id"] = f"S2A_33TTL_{month.replace('-', '')}03_0_L2A"
-        item["properties"]["datetime"] = f"{month}-03T10:00:00Z"
-        (folder / f"{month}.json").write_text(json.dumps(item))
+    """The job of each region."""
+    put_scenes(scenes, tmp_path / "scenes", MONTHS)
     monkeypatch.setenv("NEVE_WORK", str(tmp_path / "work"))
     monkeypatch.setenv("NEVE_WORKERS", "-1")
     found = {}
@@ -123,37 +126,18 @@ def staged(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 
 @pytest.fixture
-def records(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Dagster's records as ever, a file of SQLite per run, at half their cost.
-
-    Dagster makes an engine for each event, which translates its statements anew, and each file's
-    tables by Alembic: here engines share their translations, and files are copies of the first.
-    """
-    engines, known = OrderedDict[str, Engine](), LRUCache(500)
-    plain, tables = SqliteEventLogStorage._initdb, tmp_path / "tables.db"
-
-    def engine(url: str, **more: Any) -> Engine:
-        if url not in engines:
-            shared = {"compiled_cache": known}
-            engines[url] = sqlalchemy.create_engine(url, execution_options=shared, **more)
-        engines.move_to_end(url)
-        while len(engines) > ENGINES:
-            engines.popitem(last=False)
-        return engines[url]
-
-    def made(storage: SqliteEventLogStorage, of: Engine, for_index_shard: bool = False) -> None:
-        place = Path(str(of.url.database))
-        first = not (for_index_shard or place.exists())
-        if first and tables.exists():
-            shutil.copy(tables, place)
-            return
-        plain(storage, of, for_index_shard)
-        if first:
-            shutil.copy(place, tables)
-
-    for module in (sqlite_event_log, sqlite_run_storage):
-        monkeypatch.setattr(module, "create_engine", engine)
-    monkeypatch.setattr(SqliteEventLogStorage, "_initdb", made)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with production's settings of Dagster, but for the mirrored output of runs."""
+    settings = yaml.safe_load((PROJECT / "deploy/dagster.yaml").read_text("utf-8"))
+    settings["compute_logs"] = {
+        "module": "dagster._core.storage.noop_compute_log_manager",
+        "class": "NoOpComputeLogManager",
+    }
+    (tmp_path / "dagster.yaml").write_text(yaml.safe_dump(settings), "utf-8")
+    with postgres(free_port()) as environment:
+        for name, value in environment.items():
+            monkeypatch.setenv(name, value)
+        yield tmp_path
 
 
 def soak(jobs: dict[str, dg.JobDefinition]) -> list[Held]:
@@ -161,6 +145,10 @@ def soak(jobs: dict[str, dg.JobDefinition]) -> list[Held]:
     trail = []
     wanted = [(name, month) for month in MONTHS for name in jobs]
     with dg.DagsterInstance.from_config(".") as instance:
+        # As the webserver does: connections are kept.
+        instance.optimize_for_webserver(
+            statement_timeout=15_000, pool_recycle=3600, max_overflow=20
+        )
         for k, (name, month) in enumerate(wanted):
             result = Context().run(
                 jobs[name].execute_in_process,
@@ -178,14 +166,12 @@ def soak(jobs: dict[str, dg.JobDefinition]) -> list[Held]:
 def test_nothing_piles_up(
     jobs: dict[str, dg.JobDefinition],
     staged: list[str],
-    records: None,
-    tmp_path: Path,
+    home: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    shutil.copy(PROJECT / "dagster.yaml", tmp_path)
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "temporary").mkdir()
-    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path / "temporary"))
+    monkeypatch.chdir(home)
+    (home / "temporary").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(home / "temporary"))
     began = time.process_time()
     after = soak(jobs)[WARM // EVERY :]
     memory = np.array([one.memory for one in after])
@@ -201,8 +187,8 @@ def test_nothing_piles_up(
         assert getattr(after[-1], name) <= getattr(after[0], name), told
     assert len(set(staged)) == PARTITIONS
     for name in jobs:
-        repository = open_repository(str(tmp_path / name))
+        repository = open_repository(str(home / name))
         assert repository.list_branches() == {"main"}
         assert len(list(repository.ancestry(branch="main"))) > len(MONTHS)
-    left = [*tmp_path.rglob("*.begun"), *(tmp_path / "temporary").iterdir()]
+    left = [*home.rglob("*.begun"), *(home / "temporary").iterdir()]
     assert left == []

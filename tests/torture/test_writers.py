@@ -4,32 +4,19 @@ With months of their own all commits are kept; on the same month the loser recom
 """
 
 import multiprocessing as mp
-import random
-import time
-import traceback
-from pathlib import Path
-from typing import NamedTuple
 
-import numpy as np
 import pytest
-import zarr
 from campaign import FULL, campaign
 from conftest import PROJECT, aws_environment
+from racer import add_one, cube_of, publish, work
 from test_store import months
-
-from neve.cube import chunks
-from neve.cube.layout import layout_of
-from neve.cube.opening import open_cube
-from neve.cube.places import s3_options
-from neve.errors import MonthConflict
-from neve.region import load
 
 COMMITS = 15 if FULL else 3
 WRITERS = (1, 2, 4, 8) if FULL else (3,)
 TRIALS = 20
-# Mean seconds between two attempts of all writers together: less than a commit takes.
-PAUSE = 0.04
-SHARED = "2000-01"
+# Mean seconds that a writer waits before an attempt, for each of the others: all of them together
+# make one in about the time that a commit takes.
+PAUSE = 0.02
 # One level and few arrays: the storage is put to the test, not zarr.
 REGION = """\
 name: race
@@ -42,67 +29,6 @@ indices: []
 overviews: []
 land: false
 """
-
-
-def cube_of(file, location, endpoint):
-    return open_cube(location, layout_of(load(Path(file))), s3_options(endpoint))
-
-
-class Told(NamedTuple):
-    """What a writer was told of a commit, what it began from, how often it was too late before."""
-
-    snapshot: str
-    base: str
-    late: int
-
-
-def write(transaction, change):
-    """Set the month's pixels to what ``change`` makes of their present value, as a block does."""
-    red = zarr.open_array(transaction.fork.store, path="1x/red", mode="r+")
-    index = transaction.cube.layout.month_index(transaction.month)
-    value = change(int(red[index, 0, 0]))
-    chunks.write([(red, (index, 0, 0), np.full((1, *red.shape[1:]), value, red.dtype))])
-    return value
-
-
-def publish(cube, k, pause):
-    """A month of the writer's own: its value is k + 1."""
-    pause()
-    transaction = cube.begin(f"{2000 + k // 12}-{k % 12 + 1:02}")
-    write(transaction, lambda before: k + 1)
-    return k, Told(committed(transaction), transaction.base, 0)
-
-
-def add_one(cube, k, pause):
-    """One more in the month that all writers share, again until no other was faster."""
-    late = 0
-    while True:
-        pause()
-        transaction = cube.begin(SHARED)
-        value = write(transaction, lambda before: max(before, 0) + 1)
-        try:
-            return value, Told(committed(transaction), transaction.base, late)
-        except MonthConflict:
-            late += 1
-
-
-def committed(transaction):
-    told = {"month": transaction.month, "region": transaction.cube.layout.name}
-    return transaction.commit([transaction.fork], "a race", told)
-
-
-def work(queue, ready, file, endpoint):
-    """A writer: as it is told, in a row, with pauses of its own; tells what was acknowledged."""
-    for job, location, numbers, seconds, seed in iter(queue.get, None):
-        chance, trouble = random.Random(seed), None
-        try:
-            cube = cube_of(file, location, endpoint)
-            for k in numbers:
-                found = job(cube, k, lambda: time.sleep(chance.expovariate(1 / seconds)))  # noqa: B023
-                ready.put((location, *found))
-        except Exception:
-            trouble = traceback.format_exc()
-        ready.put((location, None, trouble))
 
 
 def acknowledged(ready, location, writers):
@@ -137,11 +63,13 @@ def crew(tmp_path_factory, s3_url):
         patch.setenv("PYTHONPATH", str(PROJECT))
         for process in processes:
             process.start()
+    for _ in processes:  # a trial whose second writer is not there yet is no race
+        assert ready.get(timeout=300) is None
     yield file, queues, ready
     for queue in queues:
         queue.put(None)
     for process in processes:
-        process.join(60)
+        process.join(300)
         assert process.exitcode == 0
 
 
@@ -155,11 +83,12 @@ def test_no_acknowledged_commit_is_lost(crew, job, place, writers, tmp_path, buc
     def trial(chance):
         seed = chance.random()
         location = f"{root}/{seed}"
+        # Made before they come: who finds another making it waits a second, and races nobody.
+        cube = cube_of(file, location, s3_url)
         for writer, queue in enumerate(queues[:writers]):
             numbers = [k * writers + writer for k in range(COMMITS)]
-            queue.put((job, location, numbers, PAUSE * writers, seed + writer))
+            queue.put((job, location, numbers, PAUSE * (writers - 1), seed + writer))
         told = acknowledged(ready, location, writers)
-        cube = cube_of(file, location, s3_url)
         parents = {info.id: info.parent_id for info in cube.history()}
         values = months(cube)
         assert len(told) == writers * COMMITS

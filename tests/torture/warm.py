@@ -1,12 +1,14 @@
 """A process that has everything loaded and compiled, and forks a run of neve for each request.
 
-Run as ``python warm.py FOLDER``, which holds a pickled plan per case; a request is a line of JSON:
+Run as ``python warm.py FOLDER``, which holds a pickled plan per case (``.plan``), and the grid of a
+block, its scenes and the region, to compile for (``.block``); a request is a line of JSON:
 ``case``, ``store``, ``workers`` (0: in the run's own process), ``phase``, ``nth`` and ``fuse``.
 Answers, a line each: ``pid N``, ``entered`` when the run enters the phase for the nth time, ``exit
 N``. A run that has spent ``fuse`` seconds (0: never) in the phase is killed. With ``age`` its first
 attempt began so many seconds before, it waits for ``<store>.go`` when it has entered, and stages
 nothing where ``staged`` is 0. Each is a session of its own. In ``<store>.phase`` its present phase
-stands, also after its death.
+stands, also after its death; in ``<store>.work`` a line (process, time) for each block that a
+worker process begins, and for its end.
 
 Icechunk starts threads when it is imported, and no fork survives threads: only runs import it, and
 what stands on it. All else that takes time is imported before.
@@ -23,16 +25,20 @@ import struct
 import sys
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import timedelta
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 from neve.build import levels
-from neve.build.plan import MonthPlan
 from neve.compositing import composite
+from neve.cube.layout import layout_of
+from neve.grid import Grid
+from neve.region import Region
+from neve.scenes.values import Scene
 
 # What a run does when; what is not named is "else" (opening, checks, previews, records).
 PHASES = ("else", "reading", "compositing", "writing", "staging", "committing", "waiting")
@@ -40,7 +46,6 @@ BEFORE = (
     "filelock",
     "zarr",
     "neve.catalog.opening",
-    "neve.cube.records",
     "neve.previews.components",
 )
 
@@ -143,12 +148,22 @@ def say(*words: object) -> None:
     os.write(1, f"{' '.join(map(str, words))}\n".encode())
 
 
-def run(request: dict[str, Any], plan: MonthPlan) -> None:
+def at_work(file: Path, task: Any) -> Any:
+    """A block, in a worker process: one line when it begins, one when it is done."""
+    from neve.build.block import run_block
+
+    with file.open("a", buffering=1) as log:
+        print(os.getpid(), time.monotonic(), file=log)
+        made = run_block(task)
+        print(os.getpid(), time.monotonic(), file=log)
+    return made
+
+
+def run(request: dict[str, Any], plan: Any) -> None:
     """One build, some blocks of it staged; times per phase go to ``<store>.spent``."""
     from neve.build import block, month, staging
     from neve.build.engine import Inline, Processes
     from neve.cube import chunks, opening, store
-    from neve.cube.layout import layout_of
 
     phase = Path(request["store"] + ".phase")
     kind = Pausing if "age" in request else Marks
@@ -179,12 +194,14 @@ def run(request: dict[str, Any], plan: MonthPlan) -> None:
     store.Cube.begin = begun
     cube = opening.open_cube(request["store"], layout_of(plan.region))
     engine = Processes(request["workers"]) if request["workers"] else Inline()
+    if request["workers"]:
+        month.run_block = partial(at_work, Path(request["store"] + ".work"))
     month.build_month(plan, cube, engine, month.Provenance("run", "0"))
     marks.turn(0)
     Path(request["store"] + ".spent").write_text(json.dumps(marks.spent), "utf-8")
 
 
-def forked(request: dict[str, Any], plan: MonthPlan) -> int:
+def forked(request: dict[str, Any], plan: bytes) -> int:
     """The exit code of the run (negative: of the signal that ended it)."""
     pid = os.fork()
     if pid:
@@ -193,7 +210,7 @@ def forked(request: dict[str, Any], plan: MonthPlan) -> int:
     code = 1
     try:
         os.setsid()
-        run(request, plan)
+        run(request, pickle.loads(plan))
         code = 0
     except BaseException:
         Path(request["store"] + ".trouble").write_text(traceback.format_exc(), "utf-8")
@@ -201,20 +218,20 @@ def forked(request: dict[str, Any], plan: MonthPlan) -> int:
         os._exit(code)
 
 
-def compiled(plan: MonthPlan) -> None:
+def compiled(grid: Grid, scenes: Sequence[Scene], region: Region) -> None:
     """Run all kernels once, without a store."""
-    work = plan.works[0]
-    made = composite.compose(work.block.grid, work.scenes, plan.region.recipe())
-    for arrays in levels.level_arrays(made, plan.layout).values():
-        levels.with_indices(arrays, plan.layout)
+    layout = layout_of(region)  # audits its indices
+    made = composite.compose(grid, scenes, region.recipe())
+    for arrays in levels.level_arrays(made, layout).values():
+        levels.with_indices(arrays, layout)
 
 
 def main(folder: Path) -> None:
-    plans = {file.stem: pickle.loads(file.read_bytes()) for file in folder.glob("*.plan")}
+    plans = {file.stem: file.read_bytes() for file in folder.glob("*.plan")}
     for name in BEFORE:
         import_module(name)
-    for plan in plans.values():
-        compiled(plan)
+    for file in folder.glob("*.block"):
+        compiled(*pickle.loads(file.read_bytes()))
     say("ready", len(list(Path("/proc/self/task").iterdir())))
     for line in sys.stdin:
         request = json.loads(line)
